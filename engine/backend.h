@@ -1,0 +1,147 @@
+/* A backend is a device: it owns memory and runs these operations on it, in order.
+ *
+ * All calls come from one thread (the engine's). Operations return nothing and may run later: the host reads nothing that
+ * they or download() wrote before finish() has returned. The first failure sticks: later operations do nothing, and
+ * finish() reports it. Unless said otherwise every pointer and tensor is backend memory and activations are float32.
+ * `out` may be the same view as an input where it says "in place"; otherwise they must not overlap.
+ *
+ * Batch invariance: a row's result depends on that row (and, in attention, on its own keys) alone, to the bit: the order of
+ * every sum is fixed by the shapes of the weights, never by the number of rows, of spans or of threads. */
+#ifndef VARGPT_ENGINE_BACKEND_H
+#define VARGPT_ENGINE_BACKEND_H
+
+#include "base/choice.h"
+#include "base/error.h"
+#include "engine/row_batch.h"
+#include "engine/tensor.h"
+
+#include <stdbool.h>
+
+struct backend_ops;
+
+struct backend {
+    const struct backend_ops *op;
+};
+
+/* A matrix [rows, cols] in the device's own layout; opaque, so that quantised blocks and packed tiles fit behind it. */
+struct weight;
+
+/* A matrix in host memory, rows first, dense. */
+struct host_matrix {
+    const void *data; /* aligned to its element type */
+    enum dtype type;  /* any but I32 */
+    int rows, cols;
+    bool stays; /* data outlives the weight (a mapped file): the backend may use it in place */
+};
+
+/* The keys and values of one layer: [slots][heads][head_dim] each. */
+struct kv_layer {
+    void *key, *value;
+    enum dtype type; /* DTYPE_F32 */
+    int heads, head_dim;
+};
+
+enum mask {
+    MASK_CAUSAL, /* the row at position p sees keys 0..p */
+    MASK_FULL,   /* every row of a span sees keys 0..first_position+n_rows-1 */
+};
+
+/* A square-kernel convolution over a picture held as rows of channels: [height * width, channels], rows first. */
+struct conv {
+    int height, width; /* of the input, before upsampling */
+    int kernel;        /* 1 or 3 */
+    int stride;        /* 1 or 2 */
+    int upsample;      /* 1, or 2: nearest-neighbour doubling in front of the convolution */
+    bool pad_end_only; /* kernel 3: pad one row and column at the bottom and right only (the encoder's stride 2);
+                          otherwise one on every side. Kernel 1: no padding */
+};
+/* Output height = (height * upsample + padding - kernel) / stride + 1, width likewise. */
+static inline int conv_out(const struct conv *c, int size)
+{
+    int padding = c->kernel == 1 ? 0 : c->pad_end_only ? 1 : 2;
+    return (size * c->upsample + padding - c->kernel) / c->stride + 1;
+}
+
+enum resize {
+    RESIZE_BICUBIC, /* PyTorch's interpolate(mode="bicubic", align_corners=False): a = -0.75, no antialias, indices clamped */
+    RESIZE_AREA,    /* PyTorch's adaptive average pooling: cell i covers floor(i*n/m) .. ceil((i+1)*n/m)-1 */
+};
+
+/* Which normals a row gets: base/random.h, RANDOM_NOISE. Host memory. */
+struct noise_row {
+    uint64_t seed;
+    uint32_t position, ordinal;
+};
+
+/* How one row of image logits is chosen from. Host memory. */
+struct choice_row {
+    struct choice_filter filter;
+    double u; /* in (0,1) */
+};
+
+struct backend_ops {
+    const char *name; /* "cpu", "cuda", "cuda-emulated" */
+
+    /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
+    void *(*alloc)(struct backend *, size_t bytes);
+    void (*free)(struct backend *, void *memory); /* accepts NULL */
+    void (*upload)(struct backend *, void *to, const void *from_host, size_t bytes);
+    void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
+    enum status (*finish)(struct backend *, struct error *);
+
+    /* weights */
+    enum status (*weight_load)(struct backend *, struct weight **out, const struct host_matrix *, struct error *);
+    void (*weight_free)(struct backend *, struct weight *); /* accepts NULL */
+
+    /* rows.   R rows, C columns, O outputs */
+    /* out[r] = table[index[r]] as float32; indices must be in range */
+    void (*embed)(struct backend *, struct tensor out, const struct weight *table, const int32_t *index);
+    /* out[r] = x[index[r]]  and  out[index[r]] = x[r] */
+    void (*gather)(struct backend *, struct tensor out, struct tensor x, const int32_t *index);
+    void (*scatter)(struct backend *, struct tensor out, const int32_t *index, struct tensor x);
+    /* out[R,O] = act(x[R,C] . w[O,C]^T + bias[O]); bias may be NULL */
+    void (*linear)(struct backend *, struct tensor out, struct tensor x, const struct weight *w, const float *bias,
+                   enum activation);
+    /* in place allowed. out = x / sqrt(mean(x^2) + eps) * weight */
+    void (*rms_norm)(struct backend *, struct tensor out, struct tensor x, const float *weight, float eps);
+    /* in place allowed. out = (x - mean) / sqrt(var + eps) * weight + bias */
+    void (*layer_norm)(struct backend *, struct tensor out, struct tensor x, const float *weight, const float *bias,
+                       float eps);
+    /* in place: each run of head_dim columns divided by max(its length, 1e-12), times scale[head] (NULL = 1) */
+    void (*head_norm)(struct backend *, struct tensor x, int head_dim, const float *scale);
+    /* in place: half-split rotary pairs (d, d + head_dim/2) of each head by the angle position[r] * inv_freq[d] (float32) */
+    void (*rope)(struct backend *, struct tensor x, int head_dim, const int32_t *position, const float *inv_freq);
+    /* in place allowed (out = gate). out = gate * sigmoid(gate) * up */
+    void (*silu_mul)(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
+    /* x += y * scale[column]; scale NULL = 1 */
+    void (*add)(struct backend *, struct tensor x, struct tensor y, const float *scale);
+
+    /* paged key/value memory. k, v: [R, heads * head_dim] */
+    void (*kv_write)(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+    /* q, out: [R, q_heads * head_dim]; query head h reads kv head h / (q_heads / kv heads).
+     * out = softmax(scale * q . k^T under the mask) . v */
+    void (*attention)(struct backend *, struct tensor out, struct tensor q, struct kv_layer, const struct row_batch *,
+                      enum mask, float scale);
+
+    /* pictures: [height * width, channels] */
+    /* w: [O, kernel * kernel * C], a row being (ky, kx, channel), channel fastest; bias[O] */
+    void (*conv2d)(struct backend *, struct tensor out, struct tensor x, const struct conv *, const struct weight *w,
+                   const float *bias);
+    /* in place allowed. Statistics over all rows of each group of C/groups columns, then act(norm * weight + bias) */
+    void (*group_norm)(struct backend *, struct tensor out, struct tensor x, int groups, const float *weight,
+                       const float *bias, float eps, enum activation);
+    /* x: [from*from, C] -> out: [to*to, C] */
+    void (*resize)(struct backend *, struct tensor out, struct tensor x, int from, int to, enum resize);
+
+    /* choosing */
+    /* classifier-free guidance: out[r] = (1 + t[r]) * cond[r] - t[r] * uncond[r]; t: [R] host memory; in place allowed */
+    void (*guide)(struct backend *, struct tensor out, struct tensor cond, struct tensor uncond, const float *t);
+    /* out[r] = standard normals for row[r] */
+    void (*noise)(struct backend *, struct tensor out, const struct noise_row *row);
+    /* out[r] = the token chosen from logits[r] by how[r] */
+    void (*sample)(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *how);
+    /* out[r] = the row of table nearest to x[r] by squared distance; ties take the lower index */
+    void (*nearest)(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
+};
+
+#endif
