@@ -149,8 +149,11 @@ class Quantizer(nn.Module):
         self.embedding = nn.Embedding(codes, z)
         self.quant_resi = Residuals(z, phis)
         scales = len(patch_nums)
+        # In double precision and in this order, as numpy's linspace: of ten scales, two lie halfway between
+        # ticks, and rounding decides for them as it did where the published weights were trained.
         edge = 1 / 12 if phis == 4 else 1 / (2 * phis)
-        ticks = [edge + (1 - 2 * edge) * i / max(1, phis - 1) for i in range(phis)]
+        step = ((1 - edge) - edge) / max(1, phis - 1)
+        ticks = [i * step + edge for i in range(phis)]
         self.phi_of = [min(range(phis), key=lambda j: (abs(ticks[j] - s / max(1, scales - 1)), j))
                        for s in range(scales)]
 
