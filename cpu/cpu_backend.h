@@ -10,7 +10,8 @@ enum cpu_level { CPU_SCALAR, CPU_AVX2, CPU_AVX512 };
 enum cpu_level cpu_level_detected(void);
 const char *cpu_level_name(enum cpu_level); /* "scalar", "avx2", "avx512" */
 
-/* threads: 0 = as many as the process may use (affinity). level: at most this (tests run as an older processor would). */
+/* threads: 0 = as many as the process may use (affinity). level: at most this (tests run as an older
+ * processor would). */
 enum status cpu_backend_open(struct backend **out, int threads, enum cpu_level level, struct error *err);
 void cpu_backend_close(struct backend *); /* accepts NULL */
 
@@ -18,8 +19,9 @@ void cpu_backend_close(struct backend *); /* accepts NULL */
 int cpu_backend_threads(const struct backend *);
 enum cpu_level cpu_backend_level(const struct backend *);
 
-/* The machine's limits, measured now on the backend's threads: multiply-adds in registers (floating-point operations a
- * second), and a sum over memory far larger than the caches (bytes a second). About half a second each. */
+/* The machine's limits, measured now on the backend's threads: multiply-adds in registers (floating-point
+ * operations a second), and a sum over memory far larger than the caches (bytes a second). About half a
+ * second each. */
 double cpu_measure_flops(struct backend *);
 double cpu_measure_bandwidth(struct backend *);
 

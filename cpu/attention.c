@@ -1,0 +1,179 @@
+#include "cpu/backend_state.h"
+
+#include <assert.h>
+#include <string.h>
+
+/* A task is up to QUERIES queries of one span that read the same key/value head: (row, head of the group)
+ * pairs, rows first. Keys are walked in blocks that stay in first-level cache while all queries of the task
+ * use them; the scores of a query lie end to end in scratch, so the softmax sees all keys at once and no
+ * blocking shows in the result. */
+enum { QUERIES = 16, QUERY_ROWS = 4, KEYS = 48 };
+
+struct attention_job {
+    struct cpu_backend *c;
+    struct tensor out, q;
+    struct kv_layer kv;
+    const struct row_batch *batch;
+    enum mask mask;
+    float scale;
+    int group;    /* query heads a kv head */
+    size_t pitch; /* floats between the score rows of two queries */
+};
+
+struct task_place {
+    const struct span *span;
+    int kv_head, first, n; /* queries first .. first+n-1 of the span's n_rows * group */
+};
+
+static int span_blocks(const struct attention_job *j, const struct span *s)
+{
+    return (s->n_rows * j->group + QUERIES - 1) / QUERIES;
+}
+
+static struct task_place find_task(const struct attention_job *j, int task)
+{
+    const struct span *s = j->batch->span;
+    for (;; s++) {
+        int tasks = span_blocks(j, s) * j->kv.heads;
+        if (task < tasks)
+            break;
+        task -= tasks;
+    }
+    int blocks = span_blocks(j, s), first = task % blocks * QUERIES, n = s->n_rows * j->group - first;
+    return (struct task_place){s, task / blocks, first, n < QUERIES ? n : QUERIES};
+}
+
+static int keys_seen(const struct attention_job *j, const struct task_place *t, int query)
+{
+    int rows = j->mask == MASK_FULL ? t->span->n_rows : (t->first + query) / j->group + 1;
+    return t->span->first_position + rows;
+}
+
+static float *query_row(const struct attention_job *j, const struct task_place *t, struct tensor x, int query)
+{
+    int m = t->first + query, head = t->kv_head * j->group + m % j->group;
+    return tensor_row(x, t->span->first_row + m / j->group) + (size_t)head * (size_t)j->kv.head_dim;
+}
+
+/* Where the keys (or values) of positions from .. from+n-1 lie. */
+static void find_rows(const float **row, const struct attention_job *j, const struct task_place *t,
+                      const void *memory, int from, int n)
+{
+    const int32_t *page = j->batch->page + t->span->first_page;
+    size_t width = (size_t)j->kv.head_dim, slot_width = (size_t)j->kv.heads * width;
+    for (int i = 0; i < n; i++) {
+        int p = from + i;
+        size_t slot = (size_t)page[p / PAGE_TOKENS] * PAGE_TOKENS + (size_t)(p % PAGE_TOKENS);
+        row[i] = (const float *)memory + slot * slot_width + (size_t)t->kv_head * width;
+    }
+}
+
+static int clamp(int value, int low, int high)
+{
+    return value < low ? low : value > high ? high : value;
+}
+
+static void score_keys(const struct attention_job *j, const struct task_place *t, float *score)
+{
+    int all = keys_seen(j, t, t->n - 1);
+    for (int from = 0; from < all; from += KEYS) {
+        const float *key[KEYS];
+        find_rows(key, j, t, j->kv.key, from, clamp(all - from, 0, KEYS));
+        for (int m = 0; m < t->n; m += QUERY_ROWS) {
+            int rows = clamp(t->n - m, 0, QUERY_ROWS);
+            int keys = clamp(keys_seen(j, t, m + rows - 1) - from, 0, KEYS);
+            const float *q[QUERY_ROWS];
+            for (int r = 0; r < rows; r++)
+                q[r] = query_row(j, t, j->q, m + r);
+            j->c->k->scores(score + (size_t)m * j->pitch + from, j->pitch, q, rows, key, keys, j->kv.head_dim,
+                            j->scale);
+        }
+    }
+}
+
+static void weigh_values(const struct attention_job *j, const struct task_place *t, const float *p)
+{
+    const struct cpu_kernels *k = j->c->k;
+    int all = keys_seen(j, t, t->n - 1);
+    for (int from = 0; from < all; from += KEYS) {
+        const float *value[KEYS];
+        find_rows(value, j, t, j->kv.value, from, clamp(all - from, 0, KEYS));
+        for (int m = 0; m < t->n; m += QUERY_ROWS) {
+            int rows = clamp(t->n - m, 0, QUERY_ROWS);
+            float *out[QUERY_ROWS];
+            for (int r = 0; r < rows; r++)
+                out[r] = query_row(j, t, j->out, m + r);
+            const float *row = p + (size_t)m * j->pitch + from;
+            int common = clamp(keys_seen(j, t, m) - from, 0, KEYS);
+            if (common)
+                k->weigh(out, row, j->pitch, rows, value, common, j->kv.head_dim, from > 0);
+            for (int r = 1; r < rows; r++) { /* the keys that only later rows see */
+                int keys = clamp(keys_seen(j, t, m + r) - from, 0, KEYS);
+                if (keys > common)
+                    k->weigh(&out[r], row + (size_t)r * j->pitch + common, j->pitch, 1, value + common,
+                             keys - common, j->kv.head_dim, true);
+            }
+        }
+    }
+}
+
+static void attention_task(void *context, int task, int thread)
+{
+    const struct attention_job *j = context;
+    const struct cpu_kernels *k = j->c->k;
+    struct task_place t = find_task(j, task);
+    float *score = j->c->scratch[thread], sum[QUERIES];
+    score_keys(j, &t, score);
+    for (int m = 0; m < t.n; m++)
+        sum[m] = k->softmax(score + (size_t)m * j->pitch, keys_seen(j, &t, m));
+    weigh_values(j, &t, score);
+    for (int m = 0; m < t.n; m++)
+        k->multiply(query_row(j, &t, j->out, m), 1 / sum[m], j->kv.head_dim);
+}
+
+void cpu_attention(struct backend *be, struct tensor out, struct tensor q, struct kv_layer kv,
+                   const struct row_batch *batch, enum mask mask, float scale)
+{
+    struct cpu_backend *c = cpu_state(be);
+    assert(kv.type == DTYPE_F32 && q.cols % (kv.heads * kv.head_dim) == 0);
+    struct attention_job j = {c, out, q, kv, batch, mask, scale, q.cols / (kv.heads * kv.head_dim), 0};
+    int tasks = 0, most_keys = 0;
+    double work = 0;
+    for (int i = 0; i < batch->n_spans; i++) {
+        const struct span *s = &batch->span[i];
+        int keys = s->first_position + s->n_rows;
+        tasks += span_blocks(&j, s) * kv.heads;
+        most_keys = keys > most_keys ? keys : most_keys;
+        work += (double)s->n_rows * keys * q.cols;
+    }
+    j.pitch = ((size_t)most_keys + 31) / 16 * 16;
+    if (tasks == 0 || !cpu_scratch_reserve(c, j.pitch * QUERIES * sizeof(float)))
+        return;
+    cpu_for_tasks(c, tasks, work < 100e3, attention_task, &j);
+}
+
+struct kv_job {
+    struct kv_layer kv;
+    struct tensor k, v;
+    const int32_t *slot;
+};
+
+static void kv_write_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
+{
+    (void)c;
+    (void)thread;
+    const struct kv_job *j = context;
+    size_t width = (size_t)j->kv.heads * (size_t)j->kv.head_dim;
+    for (int r = first; r < first + n; r++) {
+        size_t at = (size_t)j->slot[r] * width;
+        memcpy((float *)j->kv.key + at, tensor_row(j->k, r), width * sizeof(float));
+        memcpy((float *)j->kv.value + at, tensor_row(j->v, r), width * sizeof(float));
+    }
+}
+
+void cpu_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, struct tensor v,
+                  const int32_t *slot)
+{
+    struct kv_job j = {kv, k, v, slot};
+    cpu_for_ranges(cpu_state(be), k.rows, k.cols * 0.4, kv_write_rows, &j);
+}

@@ -1,0 +1,549 @@
+/* The kernels, once, over vectors of LANES floats. Included by one file an instruction set, which defines
+ * LANES, ROW_BLOCK (rows a product takes at a time), TILE (weight rows it takes beside them), LEVEL,
+ * GET_KERNELS, the vector types vf and vu and the vf_ primitives used here. */
+
+#include <math.h>
+
+#define INLINE static inline __attribute__((always_inline))
+
+INLINE vf vf_all(float x)
+{
+    return x - (vf){0};
+}
+
+INLINE vf vf_bits(vu bits)
+{
+    return (vf)bits;
+}
+
+/* LANES values (part: the first n, the rest 0) of a weight row as floats, from element i on */
+INLINE vf load_weight(const void *row, int i, enum dtype type)
+{
+    if (type == DTYPE_F32)
+        return vf_load((const float *)row + i);
+    if (type == DTYPE_F16)
+        return vf_load_f16((const uint16_t *)row + i);
+    return vf_load_bf16((const uint16_t *)row + i);
+}
+
+INLINE vf load_weight_part(const void *row, int i, int n, enum dtype type)
+{
+    if (type == DTYPE_F32)
+        return vf_load_part((const float *)row + i, n);
+    uint16_t part[LANES] = {0};
+    memcpy(part, (const uint16_t *)row + i, (size_t)n * sizeof *part);
+    return load_weight(part, 0, type);
+}
+
+/* --- products
+ * ----------------------------------------------------------------------------------------------------- */
+
+/* sum[r * tile + o] = x[r] . w[o] over k columns: one vector accumulator an output, columns in order, then
+ * vf_sum. */
+INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
+                         enum dtype type)
+{
+    vf acc[ROW_BLOCK][MATMUL_TILE];
+    for (int r = 0; r < rows; r++) {
+        for (int o = 0; o < tile; o++)
+            acc[r][o] = (vf){0};
+    }
+    int i = 0;
+    for (; i + LANES <= k; i += LANES) {
+        vf wv[MATMUL_TILE];
+#pragma GCC unroll 8
+        for (int o = 0; o < tile; o++)
+            wv[o] = load_weight(w[o], i, type);
+#pragma GCC unroll 8
+        for (int r = 0; r < rows; r++) {
+            vf xv = vf_load(x[r] + i);
+#pragma GCC unroll 8
+            for (int o = 0; o < tile; o++)
+                acc[r][o] = vf_fma(xv, wv[o], acc[r][o]);
+        }
+    }
+    if (i < k) {
+        for (int r = 0; r < rows; r++) {
+            vf xv = vf_load_part(x[r] + i, k - i);
+            for (int o = 0; o < tile; o++)
+                acc[r][o] = vf_fma(xv, load_weight_part(w[o], i, k - i, type), acc[r][o]);
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int o = 0; o < tile; o++)
+            sum[r * tile + o] = vf_sum(acc[r][o]);
+    }
+}
+
+static void tile_f32(float *sum, const float *const *x, int rows, const void *const *w, int k)
+{
+    switch (rows) {
+    case 1: tile_product(sum, x, 1, w, TILE, k, DTYPE_F32); break;
+    case 2: tile_product(sum, x, 2, w, TILE, k, DTYPE_F32); break;
+    case 3: tile_product(sum, x, 3, w, TILE, k, DTYPE_F32); break;
+    default: tile_product(sum, x, 4, w, TILE, k, DTYPE_F32); break;
+    }
+}
+
+static void to_f32(float *out, const void *in, enum dtype type, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, load_weight(in, i, type));
+    if (i < n)
+        vf_store_part(out + i, load_weight_part(in, i, n - i, type), n - i);
+}
+
+static void matmul(const struct matmul *m)
+{
+    enum { PITCH = MATMUL_BLOCK };
+    float *scratch = m->scratch;
+    for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
+        int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
+        bool add = m->add || k0 > 0;
+        for (int o = 0; o < m->outputs; o += TILE) {
+            int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
+            const void *w[TILE];
+            for (int t = 0; t < TILE; t++) {
+                const char *row = (const char *)m->w + (size_t)(o + (t < tile ? t : 0)) * m->w_pitch;
+                w[t] = scratch + t * PITCH;
+                to_f32(scratch + t * PITCH, row + dtype_bytes(m->type, (size_t)k0), m->type, k);
+            }
+            for (int r = 0; r < m->rows; r += ROW_BLOCK) {
+                int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
+                const float *x[ROW_BLOCK];
+                for (int i = 0; i < rows; i++)
+                    x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
+                float sum[ROW_BLOCK * TILE];
+                tile_f32(sum, x, rows, w, k);
+                for (int i = 0; i < rows; i++) {
+                    float *out = m->out + (size_t)(r + i) * m->out_stride + o;
+                    for (int t = 0; t < tile; t++)
+                        out[t] = add ? out[t] + sum[i * TILE + t] : sum[i * TILE + t];
+                }
+            }
+        }
+    }
+}
+
+/* --- functions of one number
+ * -------------------------------------------------------------------------------------- */
+
+/* e^x within 2 ulp: x = n ln 2 + r, a polynomial in r, and 2^n in two factors so that subnormal results come
+ * out right. */
+INLINE vf vf_exp(vf x)
+{
+    const float log2e = 1.44269504088896341f, ln2_high = 0.693359375f, ln2_low = -2.12194440e-4f;
+    const float magic = 12582912.0f; /* 1.5 * 2^23: adding it rounds to an integer, left in the low bits */
+    x = vf_max(vf_all(-104.0f), vf_min(vf_all(89.0f), x));
+    vf shifted = vf_fma(x, vf_all(log2e), vf_all(magic));
+    vf n = shifted - magic;
+    vf r = vf_fma(n, vf_all(-ln2_high), x);
+    r = vf_fma(n, vf_all(-ln2_low), r);
+    vf p = vf_all(1.9875691500e-4f);
+    p = vf_fma(p, r, vf_all(1.3981999507e-3f));
+    p = vf_fma(p, r, vf_all(8.3334519073e-3f));
+    p = vf_fma(p, r, vf_all(4.1665795894e-2f));
+    p = vf_fma(p, r, vf_all(1.6666665459e-1f));
+    p = vf_fma(p, r, vf_all(5.0000001201e-1f));
+    p = vf_fma(p, r * r, r) + 1.0f;
+    vu whole = (vu)shifted - 0x4b400000u + 1024;
+    vu half = whole >> 1, rest = whole - half;
+    return p * vf_bits((half - 512 + 127) << 23) * vf_bits((rest - 512 + 127) << 23);
+}
+
+INLINE vf vf_sigmoid(vf x)
+{
+    return 1.0f / (1.0f + vf_exp(-x));
+}
+
+INLINE vf vf_gelu(vf x)
+{
+    for (int i = 0; i < LANES; i++)
+        x[i] = 0.5f * x[i] * (1.0f + erff(x[i] * 0.70710678118654752f));
+    return x;
+}
+
+INLINE vf vf_act(vf x, enum activation activation)
+{
+    switch (activation) {
+    case ACT_NONE: break;
+    case ACT_GELU: return vf_gelu(x);
+    case ACT_GELU_TANH: {
+        /* (1 + tanh u) / 2 is the sigmoid of 2u */
+        vf u = x * vf_fma(x * x, vf_all(0.044715f), vf_all(1.0f));
+        return x * vf_sigmoid(u * 1.59576912160573071f);
+    }
+    case ACT_QUICK_GELU: return x * vf_sigmoid(x * 1.702f);
+    case ACT_SILU: return x * vf_sigmoid(x);
+    }
+    return x;
+}
+
+INLINE void bias_act_as(float *x, int n, const float *bias, enum activation activation)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf v = vf_load(x + i);
+        vf_store(x + i, vf_act(bias ? v + vf_load(bias + i) : v, activation));
+    }
+    if (i < n) {
+        vf v = vf_load_part(x + i, n - i);
+        vf_store_part(x + i, vf_act(bias ? v + vf_load_part(bias + i, n - i) : v, activation), n - i);
+    }
+}
+
+static void bias_act(float *x, int n, const float *bias, enum activation activation)
+{
+    switch (activation) {
+    case ACT_NONE: bias_act_as(x, n, bias, ACT_NONE); break;
+    case ACT_GELU: bias_act_as(x, n, bias, ACT_GELU); break;
+    case ACT_GELU_TANH: bias_act_as(x, n, bias, ACT_GELU_TANH); break;
+    case ACT_QUICK_GELU: bias_act_as(x, n, bias, ACT_QUICK_GELU); break;
+    case ACT_SILU: bias_act_as(x, n, bias, ACT_SILU); break;
+    }
+}
+
+INLINE void scale_bias_act_as(float *out, const float *x, int n, const float *scale, const float *bias,
+                              enum activation activation)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_act(vf_fma(vf_load(x + i), vf_load(scale + i), vf_load(bias + i)), activation));
+    if (i < n) {
+        vf v =
+            vf_fma(vf_load_part(x + i, n - i), vf_load_part(scale + i, n - i), vf_load_part(bias + i, n - i));
+        vf_store_part(out + i, vf_act(v, activation), n - i);
+    }
+}
+
+static void scale_bias_act(float *out, const float *x, int n, const float *scale, const float *bias,
+                           enum activation activation)
+{
+    switch (activation) {
+    case ACT_NONE: scale_bias_act_as(out, x, n, scale, bias, ACT_NONE); break;
+    case ACT_GELU: scale_bias_act_as(out, x, n, scale, bias, ACT_GELU); break;
+    case ACT_GELU_TANH: scale_bias_act_as(out, x, n, scale, bias, ACT_GELU_TANH); break;
+    case ACT_QUICK_GELU: scale_bias_act_as(out, x, n, scale, bias, ACT_QUICK_GELU); break;
+    case ACT_SILU: scale_bias_act_as(out, x, n, scale, bias, ACT_SILU); break;
+    }
+}
+
+static void silu_mul(float *out, const float *gate, const float *up, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_act(vf_load(gate + i), ACT_SILU) * vf_load(up + i));
+    if (i < n) {
+        vf v = vf_act(vf_load_part(gate + i, n - i), ACT_SILU) * vf_load_part(up + i, n - i);
+        vf_store_part(out + i, v, n - i);
+    }
+}
+
+/* --- rows
+ * ---------------------------------------------------------------------------------------------------------
+ */
+
+/* Sum of (x - mean)^2 (or of x: see below) in double, in an order that n alone fixes. */
+enum { SUM_LANES = 16 };
+
+INLINE double fold_sums(double *s)
+{
+    for (int width = SUM_LANES / 2; width > 0; width /= 2) {
+        for (int j = 0; j < width; j++)
+            s[j] += s[j + width];
+    }
+    return s[0];
+}
+
+static double sum_of(const float *x, int n)
+{
+    double s[SUM_LANES] = {0};
+    int i = 0;
+    for (; i + SUM_LANES <= n; i += SUM_LANES) {
+        for (int j = 0; j < SUM_LANES; j++)
+            s[j] += x[i + j];
+    }
+    for (int j = 0; i < n; i++, j++)
+        s[j] += x[i];
+    return fold_sums(s);
+}
+
+static double sum_of_squares(const float *x, int n, double mean)
+{
+    double s[SUM_LANES] = {0};
+    int i = 0;
+    for (; i + SUM_LANES <= n; i += SUM_LANES) {
+        for (int j = 0; j < SUM_LANES; j++)
+            s[j] += (x[i + j] - mean) * (x[i + j] - mean);
+    }
+    for (int j = 0; i < n; i++, j++)
+        s[j] += (x[i] - mean) * (x[i] - mean);
+    return fold_sums(s);
+}
+
+static void rms_norm(float *out, const float *x, int n, const float *weight, float eps)
+{
+    float scale = (float)(1 / sqrt(sum_of_squares(x, n, 0) / n + eps));
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_load(x + i) * scale * vf_load(weight + i));
+    if (i < n)
+        vf_store_part(out + i, vf_load_part(x + i, n - i) * scale * vf_load_part(weight + i, n - i), n - i);
+}
+
+static void layer_norm(float *out, const float *x, int n, const float *weight, const float *bias, float eps)
+{
+    double mean = sum_of(x, n) / n;
+    float scale = (float)(1 / sqrt(sum_of_squares(x, n, mean) / n + eps)), centre = (float)mean;
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf v = (vf_load(x + i) - centre) * scale;
+        vf_store(out + i, vf_fma(v, vf_load(weight + i), vf_load(bias + i)));
+    }
+    if (i < n) {
+        vf v = (vf_load_part(x + i, n - i) - centre) * scale;
+        vf_store_part(out + i, vf_fma(v, vf_load_part(weight + i, n - i), vf_load_part(bias + i, n - i)),
+                      n - i);
+    }
+}
+
+static void multiply(float *x, float by, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(x + i, vf_load(x + i) * by);
+    if (i < n)
+        vf_store_part(x + i, vf_load_part(x + i, n - i) * by, n - i);
+}
+
+static void head_norm(float *x, int n, float scale)
+{
+    double length = sqrt(sum_of_squares(x, n, 0));
+    multiply(x, (float)(scale / (length > 1e-12 ? length : 1e-12)), n);
+}
+
+INLINE void rotate(vf *a, vf *b, vf c, vf s)
+{
+    vf first = *a * c - *b * s;
+    *b = *b * c + *a * s;
+    *a = first;
+}
+
+static void rope(float *x, int half, const float *c, const float *s)
+{
+    float *y = x + half;
+    int i = 0;
+    for (; i + LANES <= half; i += LANES) {
+        vf a = vf_load(x + i), b = vf_load(y + i);
+        rotate(&a, &b, vf_load(c + i), vf_load(s + i));
+        vf_store(x + i, a);
+        vf_store(y + i, b);
+    }
+    if (i < half) {
+        int n = half - i;
+        vf a = vf_load_part(x + i, n), b = vf_load_part(y + i, n);
+        rotate(&a, &b, vf_load_part(c + i, n), vf_load_part(s + i, n));
+        vf_store_part(x + i, a, n);
+        vf_store_part(y + i, b, n);
+    }
+}
+
+static void add(float *x, const float *y, const float *scale, int n)
+{
+    int i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        vf v = vf_load(y + i);
+        vf_store(x + i, vf_load(x + i) + (scale ? v * vf_load(scale + i) : v));
+    }
+    if (i < n) {
+        vf v = vf_load_part(y + i, n - i);
+        vf_store_part(x + i, vf_load_part(x + i, n - i) + (scale ? v * vf_load_part(scale + i, n - i) : v),
+                      n - i);
+    }
+}
+
+static void guide(float *out, const float *cond, const float *uncond, float t, int n)
+{
+    float more = 1 + t;
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        vf_store(out + i, vf_load(cond + i) * more - vf_load(uncond + i) * t);
+    if (i < n)
+        vf_store_part(out + i, vf_load_part(cond + i, n - i) * more - vf_load_part(uncond + i, n - i) * t,
+                      n - i);
+}
+
+static int nearest(const float *x, const float *table, int rows, int n)
+{
+    int best = 0;
+    float best_distance = INFINITY;
+    for (int row = 0; row < rows; row++) {
+        const float *e = table + (size_t)row * (size_t)n;
+        vf sum = {0};
+        int i = 0;
+        for (; i + LANES <= n; i += LANES) {
+            vf d = vf_load(x + i) - vf_load(e + i);
+            sum = vf_fma(d, d, sum);
+        }
+        if (i < n) {
+            vf d = vf_load_part(x + i, n - i) - vf_load_part(e + i, n - i);
+            sum = vf_fma(d, d, sum);
+        }
+        float distance = vf_sum(sum);
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = row;
+        }
+    }
+    return best;
+}
+
+/* --- attention
+ * ---------------------------------------------------------------------------------------------------- */
+
+static void scores(float *score, size_t score_stride, const float *const *q, int rows,
+                   const float *const *key, int keys, int n, float scale)
+{
+    for (int j = 0; j < keys; j += TILE) {
+        int tile = keys - j < TILE ? keys - j : TILE;
+        const void *k[TILE];
+        for (int t = 0; t < TILE; t++)
+            k[t] = key[j + (t < tile ? t : 0)];
+        float sum[ROW_BLOCK * TILE];
+        tile_f32(sum, q, rows, k, n);
+        for (int r = 0; r < rows; r++) {
+            for (int t = 0; t < tile; t++)
+                score[(size_t)r * score_stride + (size_t)(j + t)] = sum[r * TILE + t] * scale;
+        }
+    }
+}
+
+static float softmax(float *x, int n)
+{
+    vf top = vf_all(-INFINITY);
+    int i = 0;
+    for (; i + LANES <= n; i += LANES)
+        top = vf_max(vf_load(x + i), top);
+    float largest = vf_largest(top);
+    for (; i < n; i++)
+        largest = x[i] > largest ? x[i] : largest;
+    vf sum = {0};
+    for (i = 0; i + LANES <= n; i += LANES) {
+        vf e = vf_exp(vf_load(x + i) - largest);
+        vf_store(x + i, e);
+        sum += e;
+    }
+    if (i < n) {
+        vf_store_part(x + i, vf_exp(vf_load_part(x + i, n - i) - largest), n - i);
+        sum += vf_load_part(x + i, n - i);
+    }
+    return vf_sum(sum);
+}
+
+INLINE void weigh_columns(float *const *out, const float *p, size_t p_stride, int rows,
+                          const float *const *value, int keys, int d, int vectors, int part, bool add_to)
+{
+    vf acc[ROW_BLOCK][4];
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < vectors; v++) {
+            float *o = out[r] + d + v * LANES;
+            acc[r][v] = !add_to ? (vf){0} : part ? vf_load_part(o, part) : vf_load(o);
+        }
+    }
+    for (int j = 0; j < keys; j++) {
+        vf x[4];
+        for (int v = 0; v < vectors; v++) {
+            const float *from = value[j] + d + v * LANES;
+            x[v] = part ? vf_load_part(from, part) : vf_load(from);
+        }
+        for (int r = 0; r < rows; r++) {
+            vf weight = vf_all(p[(size_t)r * p_stride + (size_t)j]);
+            for (int v = 0; v < vectors; v++)
+                acc[r][v] = vf_fma(weight, x[v], acc[r][v]);
+        }
+    }
+    for (int r = 0; r < rows; r++) {
+        for (int v = 0; v < vectors; v++) {
+            float *o = out[r] + d + v * LANES;
+            if (part)
+                vf_store_part(o, acc[r][v], part);
+            else
+                vf_store(o, acc[r][v]);
+        }
+    }
+}
+
+static void weigh(float *const *out, const float *p, size_t p_stride, int rows, const float *const *value,
+                  int keys, int n, bool add_to)
+{
+    int d = 0;
+    for (; d + 4 * LANES <= n; d += 4 * LANES)
+        weigh_columns(out, p, p_stride, rows, value, keys, d, 4, 0, add_to);
+    for (; d + LANES <= n; d += LANES)
+        weigh_columns(out, p, p_stride, rows, value, keys, d, 1, 0, add_to);
+    if (d < n)
+        weigh_columns(out, p, p_stride, rows, value, keys, d, 1, n - d, add_to);
+}
+
+/* --- the machine
+ * -------------------------------------------------------------------------------------------------- */
+
+static double burn(long rounds)
+{
+    enum { CHAINS = 12 }; /* enough for two units of up to six cycles each; fits 16 registers */
+    vf acc[CHAINS];
+    for (int i = 0; i < CHAINS; i++)
+        acc[i] = vf_all((float)i);
+    vf a = vf_all(0.999f), b = vf_all(0.001f);
+    for (long n = 0; n < rounds; n++) {
+#pragma GCC unroll 16
+        for (int i = 0; i < CHAINS; i++)
+            acc[i] = vf_fma(acc[i], a, b);
+    }
+    vf sum = {0};
+    for (int i = 0; i < CHAINS; i++)
+        sum += acc[i];
+    volatile float keep = vf_sum(sum);
+    (void)keep;
+    return 2.0 * LANES * CHAINS * (double)rounds;
+}
+
+static float read_sum(const float *x, size_t n)
+{
+    vf s[8] = {{0}};
+    for (size_t i = 0; i + 8 * LANES <= n; i += 8 * LANES) {
+        for (int j = 0; j < 8; j++)
+            s[j] += vf_load(x + i + (size_t)j * LANES);
+    }
+    for (int j = 1; j < 8; j++)
+        s[0] += s[j];
+    return vf_sum(s[0]);
+}
+
+const struct cpu_kernels *GET_KERNELS(void)
+{
+    static const struct cpu_kernels kernels = {
+        .level = LEVEL,
+        .lanes = LANES,
+        .matmul = matmul,
+        .bias_act = bias_act,
+        .scale_bias_act = scale_bias_act,
+        .to_f32 = to_f32,
+        .rms_norm = rms_norm,
+        .layer_norm = layer_norm,
+        .head_norm = head_norm,
+        .rope = rope,
+        .silu_mul = silu_mul,
+        .add = add,
+        .guide = guide,
+        .nearest = nearest,
+        .scores = scores,
+        .softmax = softmax,
+        .weigh = weigh,
+        .multiply = multiply,
+        .burn = burn,
+        .read_sum = read_sum,
+    };
+    return &kernels;
+}
