@@ -93,7 +93,7 @@ def main(folder):
                 compare(f"generate.{name}.cond_logits.{s}", trace[s]["cond"][0, :4], 1e-3)
                 compare(f"generate.{name}.uncond_logits.{s}", trace[s]["uncond"][0, :4], 1e-3)
             compare(f"generate.{name}.f_hat.{scales - 1}", f[0], 1e-4)
-            compare(f"generate.{name}.image_f", (m.see(f)[0, :, ::4, ::4] + 1) / 2, 1e-3)
+            compare(f"generate.{name}.image_f", m.see(f)[0, :, ::4, ::4], 1e-3)
         for case in cases["encode"]:
             name = case["tensors"]
             picture = np.array(Image.open(folder / case["image"]).convert("RGB"))[None]

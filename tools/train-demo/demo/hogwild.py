@@ -18,12 +18,15 @@ import torch.multiprocessing as mp
 
 from . import paths
 
-WORKERS = int(os.environ.get("TRAIN_DEMO_WORKERS", 2))
+DEVICE = os.environ.get("TRAIN_DEMO_DEVICE", "cpu")
+WORKERS = int(os.environ.get("TRAIN_DEMO_WORKERS", 2)) if DEVICE == "cpu" else 1
 SAVE_EVERY = 120.0
 
 
 def bf16():
-    """Autocast to bfloat16 where the processor multiplies it natively (AMX), else nothing."""
+    """Autocast to bfloat16 where the device multiplies it natively (AMX, a GPU), else nothing."""
+    if DEVICE != "cpu":
+        return torch.autocast(DEVICE, dtype=torch.bfloat16)
     capable = os.environ.get("TRAIN_DEMO_BF16", "auto")
     on = capable == "1" or (capable == "auto" and torch.cpu.get_capabilities().get("amx_bf16", False))
     return torch.autocast("cpu", dtype=torch.bfloat16, enabled=on)
@@ -63,7 +66,7 @@ class Phase:
         """Called without gradients after each step."""
 
     def rate(self, progress, step):
-        """The learning rate's factor: warm up, then constant, then a fall to 0 over the last half."""
+        """The learning rate's factor, `step` counted since the optimiser's moments were new: warm up, then constant, then a fall to 0 over the last half."""
         return min(1.0, (step + 1) / 100) * min(1.0, max(0.0, 2 * (1 - progress)))
 
     def evaluate(self, averaged, final):
@@ -107,6 +110,8 @@ def _worker(phase, rank, parent, started):
     seconds, step = started["seconds"], started["step"]
     torch.manual_seed(1000 * (rank + 1) + step)
     phase.rank, phase.seed = rank, 1000 * (rank + 1) + step
+    for m in phase.m.values():
+        m.to(DEVICE)
     phase.start(rank)
     parameters = [p for m in phase.m.values() for p in m.parameters() if p.requires_grad]
     optimiser = phase.optimiser()
@@ -130,7 +135,7 @@ def _worker(phase, rank, parent, started):
         progress = seconds / planned
         if progress >= 1 or stop or os.getppid() != parent:
             break
-        factor = phase.rate(progress, max(0, step - warm) if step < warm + 100 else step)
+        factor = phase.rate(progress, step - warm)
         for g, r in zip(optimiser.param_groups, rates):
             g["lr"] = r * factor
         loss, numbers = phase.loss(progress, step)
@@ -191,6 +196,16 @@ def report(phase, averaged, step, seconds, final):
     return numbers
 
 
+def result(phase):
+    """The averaged modules as they were last saved, by name."""
+    state = torch.load(phase.folder / "state.pt", weights_only=True)
+    modules = phase.modules()
+    for k, m in modules.items():
+        m.load_state_dict(state["averaged"][k])
+        m.to(DEVICE).eval()
+    return modules
+
+
 def finished(phase):
     return (phase.folder / "done").exists()
 
@@ -210,6 +225,8 @@ def train(phase):
             m.load_state_dict(state["modules"][k])
         started.update({k: state[k] for k in started})
         print(f"{phase.name}: goes on at step {state['step']}", flush=True)
+    if DEVICE != "cpu":
+        return _alone(phase, started)
     for m in phase.m.values():
         m.share_memory()
     context = mp.get_context("fork")
@@ -235,11 +252,23 @@ def train(phase):
     pids.unlink(missing_ok=True)
     if any(w.exitcode != 0 for w in workers):
         return False
-    state = torch.load(phase.folder / "state.pt", weights_only=True)
-    averaged = phase.modules()
-    for k, m in averaged.items():
-        m.load_state_dict(state["averaged"][k])
-    phase.m = averaged
-    numbers = report(phase, averaged, state["step"], state["seconds"], True)
-    write_atomic(phase.folder / "done", lambda p: p.write_text(json.dumps(numbers) + "\n"))
+    _finish(phase)
     return True
+
+
+def _alone(phase, started):
+    """One worker in this very process, for a GPU."""
+    try:
+        _worker(phase, 0, os.getppid(), started)
+    except SystemExit as e:
+        if e.code:
+            return False
+    _finish(phase)
+    return True
+
+
+def _finish(phase):
+    """Evaluates the result and marks the phase as done."""
+    state = torch.load(phase.folder / "state.pt", weights_only=True)
+    numbers = report(phase, result(phase), state["step"], state["seconds"], True)
+    write_atomic(phase.folder / "done", lambda p: p.write_text(json.dumps(numbers) + "\n"))

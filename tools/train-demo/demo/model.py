@@ -10,6 +10,18 @@ import torch.nn.functional as F
 
 from .vae import VAE
 
+def attend(q, k, v, mask=None, scale=None):
+    """softmax(q·kᵀ·scale)·v; q, k, v (B, heads, N, D), mask broadcast to (B, heads, N, M), true where seen."""
+    q, k = q.to(v.dtype), k.to(v.dtype)
+    if q.is_cuda:
+        return F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
+    # Written out: PyTorch's fused attention runs backwards at a third of this speed in bfloat16 on a CPU.
+    scores = q * (q.shape[-1] ** -0.5 if scale is None else scale) @ k.transpose(2, 3)
+    if mask is not None:
+        scores = scores + torch.zeros(mask.shape, dtype=scores.dtype).masked_fill_(~mask, -1e9)
+    return scores.softmax(-1) @ v
+
+
 # ---- eyes: CLIP's vision transformer ----------------------------------------------------------------
 
 
@@ -36,7 +48,7 @@ class VisionAttention(nn.Module):
     def forward(self, x):
         b, n, d = x.shape
         q, k, v = (p(x).view(b, n, self.heads, -1).transpose(1, 2) for p in (self.q_proj, self.k_proj, self.v_proj))
-        return self.out_proj(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(b, n, d))
+        return self.out_proj(attend(q, k, v).transpose(1, 2).reshape(b, n, d))
 
 
 class VisionMlp(nn.Module):
@@ -90,8 +102,7 @@ class RmsNorm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.ones(d)), eps
 
     def forward(self, x):
-        f = x.float()
-        return (f * torch.rsqrt(f.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype) * self.weight
+        return F.rms_norm(x.float(), x.shape[-1:], self.weight, self.eps)
 
 
 class LlamaAttention(nn.Module):
@@ -114,7 +125,7 @@ class LlamaAttention(nn.Module):
             k, v = cache.add(k, v)
         if self.kv != self.heads:
             k, v = (t.repeat_interleave(self.heads // self.kv, 1) for t in (k, v))
-        o = F.scaled_dot_product_attention(q, k, v, mask, is_causal=mask is None)
+        o = attend(q, k, v, mask)
         return self.o_proj(o.transpose(1, 2).reshape(b, n, -1))
 
 
@@ -176,17 +187,17 @@ class Llama(nn.Module):
     def forward(self, x, caches=None, valid=None):
         """Embeddings (B, N, H) to final hidden rows. With `caches` (a list, one a layer) the rows follow
         what is cached. `valid` (B, all positions so far) marks rows that are not left padding."""
-        n = x.shape[1]
+        n, device = x.shape[1], x.device
         past = caches[0].k.shape[2] if caches is not None and caches[0].k is not None else 0
+        causal = torch.ones(n, past + n, dtype=torch.bool, device=device).tril(past)
         if valid is None:
-            positions = torch.arange(past, past + n)[None]
-            mask = None if past == 0 else torch.ones(n, past + n, dtype=torch.bool).tril(past)
+            positions = torch.arange(past, past + n, device=device)[None]
+            mask = causal
         else:
             positions = (valid.long().cumsum(1) - 1).clamp(min=0)[:, past:]
-            causal = torch.ones(n, past + n, dtype=torch.bool).tril(past)
-            own = torch.eye(n, past + n, dtype=torch.bool) if past == 0 else torch.zeros(1, 1, dtype=torch.bool)
-            mask = ((causal & valid[:, None]) | own)[:, None]
-        frequency = self.theta ** (-torch.arange(0, self.head_dim, 2).float() / self.head_dim)
+            itself = torch.ones_like(causal).tril(past).triu(past)     # so that no row is without any key
+            mask = (causal & valid[:, None] | itself)[:, None]
+        frequency = self.theta ** (-torch.arange(0, self.head_dim, 2, device=device).float() / self.head_dim)
         angle = positions[:, None, :, None].float() * frequency
         rotation = (angle.cos(), angle.sin())
         for i, layer in enumerate(self.model.layers):
@@ -215,7 +226,7 @@ class VarAttention(nn.Module):
         k = F.normalize(k, dim=-1)
         if cache is not None:
             k, v = cache.add(k, v)
-        o = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, mask, scale=1.0)
+        o = attend(q, k, v, mask, 1.0)
         return self.proj(o.transpose(1, 2).reshape(b, n, c))
 
 
@@ -368,14 +379,15 @@ class VarGPT(nn.Module):
         b, scales, side = len(prompt), len(quantize.patch_nums), quantize.patch_nums[-1]
         caches, var_caches = self.new_caches()
         self.language_model(prompt, caches, valid)
-        f, at, out = torch.zeros(b, quantize.embedding.embedding_dim, side, side), 0, []
+        f, at, out = prompt.new_zeros(b, quantize.embedding.embedding_dim, side, side), 0, []
         rows = f.new_zeros(b, 1, f.shape[1])
         for s, p in enumerate(quantize.patch_nums):
             n = p * p
             if valid is not None:
                 valid = torch.cat((valid, valid.new_ones(b, n)), 1)
-            hidden = self.language_model(self.image_gen_projector(var.inputs(rows, at, at + n)), caches, valid)
-            blind = (torch.randn(hidden.shape, generator=generator) if noise is None
+            rows = self.image_gen_projector(var.inputs(rows, at, at + n))
+            hidden = self.language_model(rows, caches, valid)
+            blind = (torch.randn(hidden.shape, generator=generator, device=hidden.device) if noise is None
                      else noise[at:at + n].expand_as(hidden))
             logits = var(self.image_gen_projector_out(torch.cat((hidden, blind))), None, var_caches).float()
             seen, unseen = logits.chunk(2)

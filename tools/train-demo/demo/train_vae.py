@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from . import hogwild, paths, scenes
+from . import hogwild, parts, scenes
+from .hogwild import DEVICE
 from .vae import VAE
 
 BATCH = 4
@@ -19,7 +20,7 @@ REFILL_UNTIL = 0.7        # share of the time after which codes are left alone
 
 def to_tensor(pictures):
     """(N, H, W, 3) u8 to (N, 3, H, W) in −1…1."""
-    return torch.from_numpy(np.ascontiguousarray(pictures)).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return torch.from_numpy(np.array(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def gradients(x):
@@ -121,4 +122,8 @@ def decode(vae, tokens):
 
 
 if __name__ == "__main__":
-    sys.exit(0 if hogwild.train(Vae()) else 1)
+    phase = Vae()
+    if not parts.given(phase):
+        if not hogwild.train(phase):
+            sys.exit(1)
+        parts.save("vae", hogwild.result(phase)["vae"])

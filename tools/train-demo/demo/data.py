@@ -1,0 +1,141 @@
+"""Scenes and conversations as batches of tensors."""
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from . import chat, paths, scenes, texts
+from .hogwild import DEVICE
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)
+DEVIATION = (0.26862954, 0.26130258, 0.27577711)
+PATCH_NUMS = (1, 2, 3, 4, 6, 8)
+POSITIONS = sum(p * p for p in PATCH_NUMS)
+PATCHES = 64        # rows of the ViT for a picture
+
+
+def pixels(pictures):
+    """Pictures (N, H, W, 3) u8 as CLIP's preprocessing leaves them, (N, 3, H, W)."""
+    x = torch.from_numpy(np.array(pictures)).to(DEVICE).permute(0, 3, 1, 2).float() / 255
+    shape = (1, 3, 1, 1)
+    return (x - x.new_tensor(MEAN).view(shape)) / x.new_tensor(DEVIATION).view(shape)
+
+
+class Set:
+    """Scenes with all that is known of them. `redrawn` are the first scenes as the VQVAE gives them back."""
+
+    def __init__(self, name):
+        self.pictures, self.labels, self.specs = scenes.load(name)
+        self.pool = texts.Pool(self.specs)
+        self.tokens = self._maybe(f"{name}-tokens.npy")
+        self.redrawn = self._maybe(f"{name}-redrawn.npy")
+
+    @staticmethod
+    def _maybe(file):
+        return np.load(paths.DATA / file, mmap_mode="r") if (paths.DATA / file).exists() else None
+
+    def look(self, r, indices, redrawn=0.3):
+        """Pictures as the eye sees them: now and then as the model itself would have drawn them."""
+        out = np.empty((len(indices),) + self.pictures.shape[1:], np.uint8)
+        for k, i in enumerate(indices):
+            own = self.redrawn is not None and i < len(self.redrawn) and r.random() < redrawn
+            out[k] = self.redrawn[i] if own else self.pictures[i]
+        return pixels(out)
+
+    def codes(self, indices):
+        return torch.from_numpy(self.tokens[np.asarray(indices)].astype(np.int64)).to(DEVICE)
+
+    def label_rows(self, indices):
+        """For each picture position which thing is there, (N, POSITIONS); scale 0 has the largest thing."""
+        labels = torch.from_numpy(self.labels[np.asarray(indices)].astype(np.int64))
+        n, cells = len(labels), labels.shape[1]
+        flat = labels.view(n, -1)
+        counts = torch.zeros(n, int(flat.max()) + 1, dtype=torch.long).scatter_add_(1, flat, torch.ones_like(flat))
+        counts[:, 0] = 0
+        rows = [counts.argmax(1)[:, None]]
+        for p in PATCH_NUMS[1:]:
+            at = ((torch.arange(p) + 0.5) * cells / p).long()
+            rows.append(labels[:, at][:, :, at].reshape(n, -1))
+        return torch.cat(rows, 1).to(DEVICE)
+
+
+@dataclass
+class Batch:
+    ids: torch.Tensor       # (B, L): image and place tokens stand for rows of pictures
+    labels: torch.Tensor    # (B, L): the next token, or −100
+    looks: list             # scenes seen, in the order of their rows
+    draws: list             # scenes drawn
+
+
+class Writer:
+    """Turns conversations into token sequences as the server would see them."""
+
+    def __init__(self, words):
+        self.words = words
+        self.plain = {}
+        self.space = words.tokenizer.token_to_id("▁")
+
+    def encode(self, text):
+        """Ids without <s>, remembered."""
+        if text not in self.plain:
+            if len(self.plain) > 200000:
+                self.plain.clear()
+            self.plain[text] = self.words.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.plain[text]
+
+    def sequence(self, r, turns, system=None):
+        """One conversation as (ids, labels, looks, draws)."""
+        w = self.words
+        ids, labels, looks, draws = [w.start], [-100], [], []
+
+        def add(more, learn=False):
+            for i in more:
+                if learn:
+                    labels[-1] = i
+                ids.append(i)
+                labels.append(-100)
+
+        if system is None and r.random() < 0.08:
+            system = r.choice(texts.SYSTEM)
+        for k, (user, pictures, reply) in enumerate(turns):
+            text = (f"{system} " if k == 0 and system else "") + chat.prompt([("user", user, len(pictures))])
+            for i in self.encode(text):
+                add([i] * (PATCHES if i == w.image else 1))
+            looks += pictures
+            for part in reply:
+                if isinstance(part, str):
+                    add(self.encode(part), True)
+                    continue
+                if ids[-1] != w.drawn and k + 1 < len(turns) and part != reply[0] and r.random() < 0.5:
+                    add([self.space])       # history may come back with a space here
+                add([w.draw], True)
+                add([w.place] * POSITIONS + [w.drawn])
+                draws.append(part)
+            labels[-1] = w.end
+            if ids[-1] == w.drawn and k + 1 < len(turns) and r.random() < 0.5:
+                add([self.space])
+        return ids, labels, looks, draws
+
+    def batch(self, r, conversations):
+        rows = [self.sequence(r, c) for c in conversations]
+        longest = max(len(row[0]) for row in rows)
+        ids = torch.full((len(rows), longest), self.words.pad)
+        labels = torch.full((len(rows), longest), -100)
+        for k, row in enumerate(rows):
+            ids[k, :len(row[0])] = torch.tensor(row[0])
+            labels[k, :len(row[1])] = torch.tensor(row[1])
+        return Batch(ids.to(DEVICE), labels.to(DEVICE), sum((row[2] for row in rows), []),
+                     sum((row[3] for row in rows), []))
+
+
+class Source:
+    """Random batches of one set, for one worker."""
+
+    def __init__(self, name, words, seed):
+        self.set, self.writer, self.r = Set(name), Writer(words), random.Random(seed)
+
+    def batch(self, kind, count):
+        """kind: texts.understanding, texts.generation or texts.mixed."""
+        return self.writer.batch(self.r, [kind(self.r, self.set.pool) for _ in range(count)])

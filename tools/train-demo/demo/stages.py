@@ -1,0 +1,166 @@
+"""The language stand-in and the article's three stages: python -m demo.stages NAME.
+
+  language  what Vicuna and LLaVA's first training stand for: single questions about pictures, and at every
+            position of a drawing the LLM says which thing belongs there (the helper loss)
+  stage1    the image decoder and its projector learn; everything else is frozen
+  stage2    understanding instructions, several turns, refusals; the LLM and the projector from the eye learn
+  stage3    generation, understanding and mixed conversations together; all but the eye and the VQVAE learn
+"""
+
+import json
+import random
+import sys
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from . import checkpoint, data, evaluate, hogwild, parts, paths, texts
+from .hogwild import DEVICE
+from .things import LABELS
+
+INPUTS = ("vargpt_gen.word_embed", "vargpt_gen.pos_start", "vargpt_gen.pos_1LC", "vargpt_gen.lvl_embed",
+          "image_gen_projector.")
+LLM = ("language_model", "multi_modal_projector")
+DECODER = ("vargpt_gen.blocks", "vargpt_gen.head", "image_gen_projector_out")
+SCALE = 1 if DEVICE == "cpu" else 16     # a GPU takes larger batches
+
+
+class Stage(hogwild.Phase):
+    learns = ()             # prefixes of the parameters that learn
+    before = ()             # stages whose results are loaded first
+    kinds = ()              # (kind of conversation, how many a step)
+    rate_at = 1e-3
+    clip = 1.0
+    ema = 0.999
+    decoder = True          # whether the drawing loss is computed
+    helper = 0.5            # weight of the helper loss
+    blind = 0.1             # share of drawings whose LLM rows are noise, so that guidance means something
+    evaluate_every = 600.0
+
+    def modules(self):
+        torch.manual_seed(0)
+        words = checkpoint.words()
+        m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS)
+        for stage in self.before:
+            if not checkpoint.overlay(m, helper, stage):
+                raise SystemExit(f"{self.name} needs {stage}'s result")
+        for name, p in m.named_parameters():
+            p.requires_grad_(name.startswith(self.learns) and "ln_q" not in name and "class_emb" not in name)
+        return {"model": m, "helper": helper}
+
+    def start(self, rank):
+        self.source = data.Source("train", checkpoint.words(), self.seed)
+
+    def optimiser(self):
+        decay, plain = [], []
+        for m in self.m.values():
+            for name, p in m.named_parameters():
+                if p.requires_grad:
+                    matrix = p.ndim == 2 and "embed" not in name
+                    (decay if matrix else plain).append(p)
+        return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}],
+                                 lr=self.rate_at, betas=(0.9, 0.97), fused=True)
+
+    def loss(self, progress, step):
+        total, numbers = 0.0, {}
+        for kind, count in self.kinds:
+            batch = self.source.batch(kind, count * SCALE)
+            with hogwild.bf16():
+                part = losses(self.m["model"], self.m["helper"], self.source, batch, self.decoder, self.blind,
+                              frozen=self.name == "stage1")
+            if "text" in part and self.name != "stage1":
+                total = total + part["text"]
+            if "helper" in part and self.name != "stage1":
+                total = total + self.helper * part["helper"]
+            if "draw" in part:
+                total = total + part["draw"]
+            for k, v in part.items():
+                numbers[f"{kind.__name__}.{k}"] = v.item()
+        return total, numbers
+
+    def evaluate(self, averaged, final):
+        return evaluate.numbers(averaged["model"], checkpoint.words(), final,
+                                drawings=self.folder / "drawings.png" if self.name in ("stage1", "stage3") else None)
+
+
+def losses(m, helper, source, batch, decoder, blind, frozen):
+    """The losses of one batch: text, and where something is drawn the helper's and the decoder's."""
+    words, found = source.writer.words, {}
+    with torch.set_grad_enabled(not frozen):
+        x = m.embed(batch.ids).float()
+        if batch.looks:
+            with torch.no_grad():
+                seen = m.vision_tower.vision_model(source.set.look(source.r, batch.looks))[:, 1:]
+            x = x.masked_scatter((batch.ids == words.image)[..., None], m.multi_modal_projector(seen).float())
+        places = batch.ids == words.place
+        if batch.draws:
+            codes = source.set.codes(batch.draws)
+            rows = m.vargpt_gen.inputs(m.map_rows(codes), 0, data.POSITIONS)
+            x = x.masked_scatter(places[..., None], m.image_gen_projector(rows).float())
+        h = m.language_model(x)
+        said = batch.labels >= 0
+        if not frozen:
+            found["text"] = F.cross_entropy(m.language_model.lm_head(h[said]).float(), batch.labels[said])
+    if batch.draws:
+        h = h[places].view(len(batch.draws), data.POSITIONS, -1)
+        if not frozen:
+            guess = helper(h).float()
+            found["helper"] = F.cross_entropy(guess.transpose(1, 2), source.set.label_rows(batch.draws))
+        if decoder:
+            noise = (torch.rand(len(h), 1, 1, device=h.device) < blind).to(h.dtype)
+            h = h * (1 - noise) + torch.randn_like(h) * noise
+            logits = m.vargpt_gen(m.image_gen_projector_out(h), m.vargpt_gen.mask).float()
+            each = F.cross_entropy(logits.transpose(1, 2), codes, reduction="none")
+            found["draw"] = 0.5 * each.mean() + 0.5 * by_scale(m, each).mean()
+    return found
+
+
+def by_scale(m, each):
+    """Means over each scale's positions of (B, positions): (scales)."""
+    scale_of = m.vargpt_gen.lvl_1L[0]
+    return torch.stack([each[:, scale_of == s].mean() for s in range(len(m.vargpt_gen.patch_nums))])
+
+
+class Language(Stage):
+    name, minutes = "language", 15.0
+    learns, rate_at, decoder = LLM + INPUTS, 1.5e-3, False
+    kinds = ((texts.questions, 24), (texts.generation, 16))
+
+
+class Stage1(Stage):
+    name, minutes, before = "stage1", 60.0, ("language",)
+    learns, rate_at = DECODER, 1.5e-3
+    kinds = ((texts.generation, 32),)
+
+
+class Stage2(Stage):
+    name, minutes, before = "stage2", 20.0, ("language", "stage1")
+    learns, rate_at, decoder = LLM, 5e-4, False
+    kinds = ((texts.understanding, 24), (texts.generation, 8))
+
+
+class Stage3(Stage):
+    name, minutes, before = "stage3", 360.0, ("language", "stage1", "stage2")
+    learns, rate_at = LLM + INPUTS + DECODER, 1e-3
+    kinds = ((texts.understanding, 12), (texts.generation, 24), (texts.mixed, 6))
+
+
+PHASES = {c.name: c for c in (Language, Stage1, Stage2, Stage3)}
+
+
+def main(name):
+    phase = PHASES[name]()
+    if parts.given(phase):
+        return 0
+    if not hogwild.train(phase):
+        return 1
+    modules = hogwild.result(phase)
+    trained = {k: p for k, p in modules["model"].named_parameters() if k.startswith(phase.learns)}
+    trained.update({f"helper.{k}": p for k, p in modules["helper"].named_parameters()})
+    parts.save_tensors(name, trained)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
