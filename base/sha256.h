@@ -15,6 +15,7 @@ struct sha256 {
 
 void sha256_init(struct sha256 *);
 void sha256_add(struct sha256 *, const void *bytes, size_t n);
-void sha256_finish(struct sha256 *, uint8_t digest[SHA256_BYTES]); /* the structure must be initialised again after */
+void sha256_finish(struct sha256 *,
+                   uint8_t digest[SHA256_BYTES]); /* the structure must be initialised again after */
 
 #endif

@@ -71,12 +71,13 @@ static enum status read_headers(struct bmp *b, struct error *err)
     } else {
         return damaged(err, "its header has an unknown size");
     }
-    bool fits = (b->compression == PLAIN && (b->depth == 1 || b->depth == 4 || b->depth == 8 || b->depth == 16 ||
-                                             b->depth == 24 || b->depth == 32)) ||
+    bool fits = (b->compression == PLAIN && (b->depth == 1 || b->depth == 4 || b->depth == 8 ||
+                                             b->depth == 16 || b->depth == 24 || b->depth == 32)) ||
                 (b->compression == RLE8 && b->depth == 8) || (b->compression == RLE4 && b->depth == 4) ||
                 (b->compression == BITFIELDS && (b->depth == 16 || b->depth == 24 || b->depth == 32));
     if (!fits)
-        return error_set(err, STATUS_BAD_REQUEST, "a BMP of this depth or compression is not supported; use PNG");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "a BMP of this depth or compression is not supported; use PNG");
     if (!read_masks(b, header_size))
         return damaged(err, "it ends inside its header");
     size_t entry = header_size == CORE_HEADER ? 3 : 4, palette_at = FILE_HEADER + header_size;
@@ -199,7 +200,8 @@ static enum status read_runs(const struct bmp *b, struct picture *out, struct er
     return pen.y >= b->height - 1 ? STATUS_OK : damaged(err, "it ends before its last pixel");
 }
 
-enum status bmp_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels, struct error *err)
+enum status bmp_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels,
+                       struct error *err)
 {
     struct bmp b = {.bytes = bytes, .length = length};
     enum status status = read_headers(&b, err);
@@ -207,5 +209,6 @@ enum status bmp_decode(struct picture *out, const uint8_t *bytes, size_t length,
         status = picture_allocate(out, b.width, b.height, max_pixels, err);
     if (status)
         return status;
-    return b.compression == RLE8 || b.compression == RLE4 ? read_runs(&b, out, err) : read_plain(&b, out, err);
+    return b.compression == RLE8 || b.compression == RLE4 ? read_runs(&b, out, err)
+                                                          : read_plain(&b, out, err);
 }

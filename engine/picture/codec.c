@@ -38,8 +38,8 @@ enum status picture_allocate(struct picture *out, int64_t width, int64_t height,
         return status;
     uint8_t *rgb = try_calloc((size_t)(width * height), 3);
     if (!rgb)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for a picture of %lld x %lld pixels", (long long)width,
-                         (long long)height);
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a picture of %lld x %lld pixels",
+                         (long long)width, (long long)height);
     *out = (struct picture){.width = (int)width, .height = (int)height, .rgb = rgb};
     return STATUS_OK;
 }
@@ -49,8 +49,8 @@ static bool starts_with(const uint8_t *bytes, size_t length, const char *magic, 
     return length >= n && memcmp(bytes, magic, n) == 0;
 }
 
-static enum status decode_by_content(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
-                                     int64_t max_pixels, struct error *err)
+static enum status decode_by_content(struct picture *out, int *orientation, const uint8_t *bytes,
+                                     size_t length, int64_t max_pixels, struct error *err)
 {
     if (starts_with(bytes, length, "\x89PNG\r\n\x1a\n", 8))
         return png_decode(out, orientation, bytes, length, max_pixels, err);
@@ -65,8 +65,8 @@ static enum status decode_by_content(struct picture *out, int *orientation, cons
     return error_set(err, STATUS_BAD_REQUEST, "the picture is not a PNG, JPEG, WebP, GIF or BMP file");
 }
 
-enum status picture_decode(struct picture *out, const void *bytes, size_t length, const struct picture_limits *limits,
-                           struct error *err)
+enum status picture_decode(struct picture *out, const void *bytes, size_t length,
+                           const struct picture_limits *limits, struct error *err)
 {
     if (length > limits->max_bytes)
         return error_set(err, STATUS_TOO_LARGE, "the picture has %zu bytes; the limit is %zu", length,
@@ -84,7 +84,8 @@ enum status picture_decode(struct picture *out, const void *bytes, size_t length
     return STATUS_OK;
 }
 
-static const char *const format_names[] = {[PICTURE_PNG] = "png", [PICTURE_JPEG] = "jpeg", [PICTURE_WEBP] = "webp"};
+static const char *const format_names[] = {
+    [PICTURE_PNG] = "png", [PICTURE_JPEG] = "jpeg", [PICTURE_WEBP] = "webp"};
 
 const char *picture_format_name(enum picture_format format)
 {
@@ -118,13 +119,15 @@ enum status picture_encode(const struct picture *p, enum picture_format format, 
     return error_set(err, STATUS_BAD_REQUEST, "unknown picture format");
 }
 
-enum status picture_resize(const struct picture *p, int width, int height, struct picture *out, struct error *err)
+enum status picture_resize(const struct picture *p, int width, int height, struct picture *out,
+                           struct error *err)
 {
     struct picture resized = {0};
     enum status status = picture_allocate(&resized, width, height, INT64_MAX, err);
     if (status)
         return status;
-    struct resample_window all = {.full_width = width, .full_height = height, .width = width, .height = height};
+    struct resample_window all = {
+        .full_width = width, .full_height = height, .width = width, .height = height};
     status = resample_picture(p, RESAMPLE_BICUBIC, &all, resized.rgb, err);
     if (status) {
         picture_release(&resized);

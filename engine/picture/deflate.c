@@ -10,10 +10,10 @@ enum {
     MIN_MATCH = 3,
     MAX_MATCH = 258,
     HASH_BITS = 15,
-    MAX_CHAIN = 96,   /* earlier places tried for one match */
-    GOOD_MATCH = 64,  /* long enough to stop looking */
-    BLOCK = 16384,    /* literals and matches that share one set of codes */
-    N_LITERAL = 286,  /* literals, end of block, lengths */
+    MAX_CHAIN = 96,  /* earlier places tried for one match */
+    GOOD_MATCH = 64, /* long enough to stop looking */
+    BLOCK = 16384,   /* literals and matches that share one set of codes */
+    N_LITERAL = 286, /* literals, end of block, lengths */
     N_DISTANCE = 30,
     N_LENGTH_CODES = 19, /* the code in which code lengths are written */
     END_OF_BLOCK = 256,
@@ -21,9 +21,11 @@ enum {
 
 static const uint16_t length_base[29] = {3,  4,  5,  6,  7,  8,  9,  10, 11,  13,  15,  17,  19,  23, 27,
                                          31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258};
-static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
-static const uint16_t distance_base[30] = {1,   2,   3,   4,   5,   7,    9,    13,   17,   25,   33,   49,   65,    97,    129,
-                                           193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
+static const uint8_t length_extra[29] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2,
+                                         2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0};
+static const uint16_t distance_base[30] = {1,    2,    3,    4,    5,    7,    9,    13,    17,    25,
+                                           33,   49,   65,   97,   129,  193,  257,  385,   513,   769,
+                                           1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577};
 static const uint8_t distance_extra[30] = {0, 0, 0, 0, 1, 1, 2, 2,  3,  3,  4,  4,  5,  5,  6,
                                            6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13};
 
@@ -102,7 +104,8 @@ static int tree_lengths(const uint32_t *counts, int n, uint8_t *bits)
     return longest;
 }
 
-/* A canonical code for the counts, none longer than `limit`: rare symbols are counted up until the tree is flat enough. */
+/* A canonical code for the counts, none longer than `limit`: rare symbols are counted up until the tree is
+ * flat enough. */
 static void make_code(const uint32_t *given, int n, int limit, struct code *code)
 {
     uint32_t counts[N_LITERAL];
@@ -129,7 +132,8 @@ static void put_symbol(struct deflate *d, const struct code *code, int symbol)
     put_bits(d, code->value[symbol], code->bits[symbol]);
 }
 
-/* Code lengths as the format packs them: 16 repeats the last, 17 and 18 are runs of zeros. Returns how many symbols. */
+/* Code lengths as the format packs them: 16 repeats the last, 17 and 18 are runs of zeros. Returns how many
+ * symbols. */
 static int pack_lengths(const uint8_t *bits, int n, uint8_t *symbols, uint8_t *extras)
 {
     int packed = 0;
@@ -156,7 +160,8 @@ static int pack_lengths(const uint8_t *bits, int n, uint8_t *symbols, uint8_t *e
 
 static void put_codes(struct deflate *d, const struct code *literal, const struct code *distance)
 {
-    static const uint8_t order[N_LENGTH_CODES] = {16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15};
+    static const uint8_t order[N_LENGTH_CODES] = {16, 17, 18, 0, 8,  7, 9,  6, 10, 5,
+                                                  11, 4,  12, 3, 13, 2, 14, 1, 15};
     int n_literal = N_LITERAL, n_distance = N_DISTANCE, n_order = N_LENGTH_CODES;
     while (n_literal > 257 && !literal->bits[n_literal - 1])
         n_literal--;

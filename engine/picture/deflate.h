@@ -1,4 +1,5 @@
-/* Compresses bytes into a zlib stream (RFC 1950, 1951): LZ77 over 32 KiB with lazy matching, dynamic Huffman codes. */
+/* Compresses bytes into a zlib stream (RFC 1950, 1951): LZ77 over 32 KiB with lazy matching, dynamic Huffman
+ * codes. */
 #ifndef VARGPT_ENGINE_PICTURE_DEFLATE_H
 #define VARGPT_ENGINE_PICTURE_DEFLATE_H
 

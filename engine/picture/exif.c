@@ -79,7 +79,8 @@ enum status orientation_apply(struct picture *p, int orientation, struct error *
 {
     if (orientation < 2 || orientation > 8)
         return STATUS_OK;
-    /* the stored picture is reached from the upright one by: swapping the axes (5..8), then mirroring either */
+    /* the stored picture is reached from the upright one by: swapping the axes (5..8), then mirroring either
+     */
     bool swap = orientation >= 5;
     bool mirror_x = orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8;
     bool mirror_y = orientation == 3 || orientation == 4 || orientation == 6 || orientation == 7;

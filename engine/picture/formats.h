@@ -29,21 +29,25 @@ static inline uint32_t read_u32le(const uint8_t *p)
 enum status picture_check_size(int64_t width, int64_t height, int64_t max_pixels, struct error *);
 
 /* The same, then memory for the pixels, all zero. *out is untouched on failure. */
-enum status picture_allocate(struct picture *out, int64_t width, int64_t height, int64_t max_pixels, struct error *);
+enum status picture_allocate(struct picture *out, int64_t width, int64_t height, int64_t max_pixels,
+                             struct error *);
 
-/* Decoders. *out is a zeroed picture and stays releasable on failure; *orientation (EXIF's 1..8) is set where the file
- * says one. */
-enum status png_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
+/* Decoders. *out is a zeroed picture and stays releasable on failure; *orientation (EXIF's 1..8) is set where
+ * the file says one. */
+enum status png_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                       int64_t max_pixels, struct error *);
+enum status jpeg_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                        int64_t max_pixels, struct error *);
+enum status webp_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                        int64_t max_pixels, struct error *);
+enum status gif_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels,
                        struct error *);
-enum status jpeg_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
-                        struct error *);
-enum status webp_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
-                        struct error *);
-enum status gif_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels, struct error *);
-enum status bmp_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels, struct error *);
+enum status bmp_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels,
+                       struct error *);
 
 /* Encoders, as picture_encode. */
-enum status png_encode(const struct picture *, const struct picture_origin *, struct buffer *out, struct error *);
+enum status png_encode(const struct picture *, const struct picture_origin *, struct buffer *out,
+                       struct error *);
 enum status jpeg_encode(const struct picture *, int quality, struct buffer *out, struct error *);
 enum status webp_encode(const struct picture *, int quality, struct buffer *out, struct error *);
 

@@ -1,5 +1,5 @@
-/* The first frame of a GIF (89a), as Pillow shows it: transparency is only a colour of the palette, and what the frame
- * leaves bare is that colour, or the palette's first. */
+/* The first frame of a GIF (89a), as Pillow shows it: transparency is only a colour of the palette, and what
+ * the frame leaves bare is that colour, or the palette's first. */
 #include "engine/picture/formats.h"
 
 #include <stdlib.h>
@@ -29,15 +29,25 @@ static const uint8_t *take(struct gif *g, size_t n)
     return g->p - n;
 }
 
-/* flags say how large the palette that follows is; the rest of the 256 entries stays black. */
+static void make_ramp(uint8_t palette[256][3])
+{
+    for (int i = 0; i < 256; i++)
+        memset(palette[i], i, 3);
+}
+
+/* flags say how large the palette that follows is; the rest of the 256 entries is black, or goes on where the
+ * palette is the ramp of grays that stands for having none. */
 static bool read_palette(struct gif *g, int flags)
 {
     size_t n = (size_t)3 << ((flags & 7) + 1);
     const uint8_t *p = take(g, n);
     if (!p)
         return false;
-    memset(g->palette, 0, sizeof g->palette);
-    memcpy(g->palette, p, n);
+    make_ramp(g->palette);
+    if (memcmp(g->palette, p, n) != 0) {
+        memset(g->palette, 0, sizeof g->palette);
+        memcpy(g->palette, p, n);
+    }
     return true;
 }
 
@@ -86,8 +96,7 @@ static bool read_headers(struct gif *g)
         return false;
     g->width = read_u16le(p + 6);
     g->height = read_u16le(p + 8);
-    for (int i = 0; i < 256; i++)
-        memset(g->palette[i], i, 3);
+    make_ramp(g->palette);
     if (p[10] & 128 && !read_palette(g, p[10]))
         return false;
     const uint8_t *kind;
@@ -184,7 +193,8 @@ static bool decode_pixels(struct gif *g, struct picture *out)
         if (previous < 0 ? code > clear : code > next)
             return false;
         int n = 0, walk = code;
-        if (previous >= 0 && code == next) { /* the string being defined right now: the previous one and its first byte */
+        if (previous >= 0 &&
+            code == next) { /* the string being defined right now: the previous one and its first byte */
             lzw.string[n++] = (uint8_t)first;
             walk = previous;
         }
@@ -205,7 +215,8 @@ static bool decode_pixels(struct gif *g, struct picture *out)
     }
 }
 
-enum status gif_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels, struct error *err)
+enum status gif_decode(struct picture *out, const uint8_t *bytes, size_t length, int64_t max_pixels,
+                       struct error *err)
 {
     struct gif g = {.p = bytes, .end = bytes + length, .transparent = -1};
     if (!read_headers(&g))

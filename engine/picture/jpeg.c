@@ -1,6 +1,6 @@
-/* JPEG. stb decodes it; before that every marker segment is walked here in the way stb will walk them, because stb
- * believes the counts in its tables (a Huffman table of 4080 codes is written past its array) and would follow any
- * number of scans over a large picture. */
+/* JPEG. stb decodes it; before that every marker segment is walked here in the way stb will walk them,
+ * because stb believes the counts in its tables (a Huffman table of 4080 codes is written past its array) and
+ * would follow any number of scans over a large picture. */
 #include "base/memory.h"
 #include "engine/picture/exif.h"
 #include "engine/picture/formats.h"
@@ -27,7 +27,10 @@ enum {
     COM = 0xfe,
 };
 
-enum { MAX_SCANS = 64, MAX_COMPONENTS = 4 }; /* progressive files have about ten scans; each costs a pass over all blocks */
+enum {
+    MAX_SCANS = 64,
+    MAX_COMPONENTS = 4
+}; /* progressive files have about ten scans; each costs a pass over all blocks */
 
 struct jpeg {
     int width, height, n_components;
@@ -92,8 +95,8 @@ static bool check_frame(struct jpeg *j, const uint8_t *p, size_t n)
         j->component[i].h = c[1] >> 4;
         j->component[i].v = c[1] & 15;
         j->component[i].quantizer = c[2];
-        if (j->component[i].h < 1 || j->component[i].h > 4 || j->component[i].v < 1 || j->component[i].v > 4 ||
-            c[2] > 3)
+        if (j->component[i].h < 1 || j->component[i].h > 4 || j->component[i].v < 1 ||
+            j->component[i].v > 4 || c[2] > 3)
             return false;
     }
     j->n_components = components;
@@ -132,7 +135,8 @@ static void read_app(struct jpeg *j, int marker, const uint8_t *p, size_t n)
         j->adobe = true;
 }
 
-/* The next marker that is not a restart, skipping entropy-coded data; *at moves behind it. 0 at the end of the file. */
+/* The next marker that is not a restart, skipping entropy-coded data; *at moves behind it. 0 at the end of
+ * the file. */
 static int skip_to_marker(const uint8_t *bytes, size_t length, size_t *at)
 {
     for (size_t i = *at; i + 1 < length; i++) {
@@ -175,8 +179,9 @@ static enum status check_segment(struct jpeg *j, int marker, const uint8_t *p, s
     else if (marker == SOS)
         fine = check_scan(j, p, n);
     else if (marker > SOF2 && marker < RST0)
-        return error_set(err, STATUS_BAD_REQUEST,
-                         "the JPEG is lossless, hierarchical or arithmetic-coded; save it as baseline or progressive");
+        return error_set(
+            err, STATUS_BAD_REQUEST,
+            "the JPEG is lossless, hierarchical or arithmetic-coded; save it as baseline or progressive");
     else if (marker != COM)
         return damaged(err, "it has an unknown marker");
     return fine ? STATUS_OK : damaged(err, "a table or header contradicts itself");
@@ -207,12 +212,13 @@ static enum status check_file(struct jpeg *j, const uint8_t *bytes, size_t lengt
     if (!j->n_scans)
         return damaged(err, "it has no image data");
     if (j->n_components == 4 && !j->adobe)
-        return error_set(err, STATUS_BAD_REQUEST, "the JPEG has four colours but no Adobe marker; save it as RGB");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "the JPEG has four colours but no Adobe marker; save it as RGB");
     return STATUS_OK;
 }
 
-/* What stb allocates for this frame: each component's samples (and, progressive, its coefficients as 16 bits) in whole
- * MCUs, a line a component, the RGB result, and the decoder itself. */
+/* What stb allocates for this frame: each component's samples (and, progressive, its coefficients as 16 bits)
+ * in whole MCUs, a line a component, the RGB result, and the decoder itself. */
 static size_t decoder_memory(const struct jpeg *j)
 {
     size_t h = 1, v = 1, samples = 0;
@@ -227,8 +233,8 @@ static size_t decoder_memory(const struct jpeg *j)
     return samples * (j->progressive ? 3 : 1) + 3 * (size_t)j->width * (size_t)j->height + slack;
 }
 
-enum status jpeg_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
-                        struct error *err)
+enum status jpeg_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                        int64_t max_pixels, struct error *err)
 {
     struct jpeg j = {0};
     enum status status = check_file(&j, bytes, length, max_pixels, err);

@@ -1,5 +1,6 @@
-/* Reading PNG (ISO/IEC 15948), every colour type, depth and interlace, into 8-bit RGB. The inflater is stb's; the rest is
- * here because stb's reader takes four times the memory, skips the CRCs and reads past short palettes. */
+/* Reading PNG (ISO/IEC 15948), every colour type, depth and interlace, into 8-bit RGB. The inflater is stb's;
+ * the rest is here because stb's reader takes four times the memory, skips the CRCs and reads past short
+ * palettes. */
 #include "engine/picture/png_chunks.h"
 
 #include "base/memory.h"
@@ -39,7 +40,8 @@ static bool read_header(struct png *png, const struct png_chunk *chunk)
     png->depth = p[8];
     png->color = p[9];
     png->interlaced = p[12] == 1;
-    static const uint8_t channels[7] = {[GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGB_ALPHA] = 4};
+    static const uint8_t channels[7] = {
+        [GRAY] = 1, [RGB] = 3, [PALETTE] = 1, [GRAY_ALPHA] = 2, [RGB_ALPHA] = 4};
     png->channels = png->color <= RGB_ALPHA ? channels[png->color] : 0;
     bool depth_fits = png->depth == 8 || (png->depth == 16 && png->color != PALETTE) ||
                       ((png->depth == 1 || png->depth == 2 || png->depth == 4) &&
@@ -219,7 +221,8 @@ static size_t row_bytes(const struct png *png, size_t pixels)
     return (pixels * (size_t)(png->channels * png->depth) + 7) / 8;
 }
 
-/* Bytes of a pass after inflating: a filter byte before each row; nothing at all when no pixel falls into it. */
+/* Bytes of a pass after inflating: a filter byte before each row; nothing at all when no pixel falls into it.
+ */
 static size_t pass_bytes(const struct png *png, const struct pass *pass)
 {
     size_t pixels = pass_width(png, pass);
@@ -229,7 +232,8 @@ static size_t pass_bytes(const struct png *png, const struct pass *pass)
 static bool write_pass(const struct png *png, const struct pass *pass, uint8_t *raw, const uint8_t *zeros,
                        struct picture *out)
 {
-    size_t pixels = pass_width(png, pass), n = row_bytes(png, pixels), rows = pixels ? pass_height(png, pass) : 0;
+    size_t pixels = pass_width(png, pass), n = row_bytes(png, pixels),
+           rows = pixels ? pass_height(png, pass) : 0;
     size_t bpp = (size_t)(png->channels * png->depth + 7) / 8;
     const uint8_t *prior = zeros;
     for (size_t row = 0; row < rows; row++, raw += 1 + n) {
@@ -267,8 +271,8 @@ static enum status inflate_and_write(const struct png *png, struct picture *out,
     return status;
 }
 
-enum status png_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
-                       struct error *err)
+enum status png_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                       int64_t max_pixels, struct error *err)
 {
     struct png png = {0};
     enum status status = read_chunks(&png, bytes, length, max_pixels, err);

@@ -18,7 +18,8 @@ struct png_chunk {
     size_t length;
 };
 
-/* The chunk at *offset, which moves behind it (begin at PNG_SIGNATURE_BYTES); false when no whole chunk is left. */
+/* The chunk at *offset, which moves behind it (begin at PNG_SIGNATURE_BYTES); false when no whole chunk is
+ * left. */
 bool png_next_chunk(const uint8_t *file, size_t length, size_t *offset, struct png_chunk *);
 
 /* Does the chunk's CRC fit? */

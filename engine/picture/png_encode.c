@@ -49,14 +49,15 @@ static uint8_t predict(int filter, int a, int b, int c)
     return 0;
 }
 
-/* row and above are n bytes (above: NULL for the first row); out: the filter's number, then n bytes. Returns the sum of
- * the differences' sizes, the usual guess at what compresses best. */
+/* row and above are n bytes (above: NULL for the first row); out: the filter's number, then n bytes. Returns
+ * the sum of the differences' sizes, the usual guess at what compresses best. */
 static long filter_row(int filter, const uint8_t *row, const uint8_t *above, size_t n, uint8_t *out)
 {
     long sum = 0;
     *out++ = (uint8_t)filter;
     for (size_t i = 0; i < n; i++) {
-        int a = i < BPP ? 0 : row[i - BPP], b = above ? above[i] : 0, c = i < BPP || !above ? 0 : above[i - BPP];
+        int a = i < BPP ? 0 : row[i - BPP], b = above ? above[i] : 0,
+            c = i < BPP || !above ? 0 : above[i - BPP];
         out[i] = (uint8_t)(row[i] - predict(filter, a, b, c));
         sum += abs((int8_t)out[i]);
     }

@@ -69,7 +69,7 @@ static bool take_number(struct text *t, uint64_t most, uint64_t *out)
     uint64_t value = 0;
     for (; t->p < t->end && *t->p >= '0' && *t->p <= '9'; t->p++) {
         uint64_t digit = (uint64_t)(*t->p - '0');
-        if (value > (most - digit) / 10)
+        if (digit > most || value > (most - digit) / 10)
             return false;
         value = value * 10 + digit;
     }
@@ -93,13 +93,14 @@ static bool take_code(struct text *t, int digits, int32_t *out)
     return value <= INT32_MAX;
 }
 
-static bool parse_origin(struct text t, const struct picture *decoded, int32_t **codes, size_t *n_codes, uint64_t *seed,
-                         uint32_t *ordinal)
+static bool parse_origin(struct text t, const struct picture *decoded, int32_t **codes, size_t *n_codes,
+                         uint64_t *seed, uint32_t *ordinal)
 {
     uint64_t number, count, digits;
     if (!take_text(&t, "1 seed=") || !take_number(&t, UINT64_MAX, seed) || !take_text(&t, " picture=") ||
-        !take_number(&t, UINT32_MAX, &number) || !take_text(&t, " codes=") || !take_number(&t, SIZE_MAX, &count) ||
-        !take_text(&t, "x") || !take_number(&t, 8, &digits) || !take_text(&t, ":") || digits == 0)
+        !take_number(&t, UINT32_MAX, &number) || !take_text(&t, " codes=") ||
+        !take_number(&t, SIZE_MAX, &count) || !take_text(&t, "x") || !take_number(&t, 8, &digits) ||
+        !take_text(&t, ":") || digits == 0)
         return false;
     *ordinal = (uint32_t)number;
     *n_codes = (size_t)count;
@@ -123,8 +124,8 @@ static bool parse_origin(struct text t, const struct picture *decoded, int32_t *
     return true;
 }
 
-bool picture_read_origin(const void *bytes, size_t length, const struct picture *decoded, int32_t **codes, size_t *n_codes,
-                         uint64_t *seed, uint32_t *ordinal)
+bool picture_read_origin(const void *bytes, size_t length, const struct picture *decoded, int32_t **codes,
+                         size_t *n_codes, uint64_t *seed, uint32_t *ordinal)
 {
     const uint8_t *file = bytes;
     size_t offset = PNG_SIGNATURE_BYTES;

@@ -49,8 +49,9 @@ struct filter {
     double (*weight)(double);
     double support; /* weight is 0 beyond it */
 };
-static const struct filter filters[] = {
-    [RESAMPLE_LANCZOS] = {lanczos, 3.0}, [RESAMPLE_BILINEAR] = {bilinear, 1.0}, [RESAMPLE_BICUBIC] = {bicubic, 2.0}};
+static const struct filter filters[] = {[RESAMPLE_LANCZOS] = {lanczos, 3.0},
+                                        [RESAMPLE_BILINEAR] = {bilinear, 1.0},
+                                        [RESAMPLE_BICUBIC] = {bicubic, 2.0}};
 
 /* Which inputs make up each of n neighbouring outputs. */
 struct taps {
@@ -66,8 +67,8 @@ static void taps_release(struct taps *t)
     free(t->weights);
 }
 
-/* The taps of outputs [from, from + n) when in_size is resized to out_size; false without memory. The order of the
- * operations is Pillow's, since the last bit of a weight depends on it. */
+/* The taps of outputs [from, from + n) when in_size is resized to out_size; false without memory. The order
+ * of the operations is Pillow's, since the last bit of a weight depends on it. */
 static bool taps_init(struct taps *t, const struct filter *filter, int in_size, int out_size, int from, int n)
 {
     double scale = (double)(float)in_size / out_size, filter_scale = scale < 1.0 ? 1.0 : scale;
@@ -132,8 +133,8 @@ static void add_row(int32_t *restrict sums, const uint8_t *restrict row, int32_t
         sums[i] += row[i] * weight;
 }
 
-/* The rows of the picture after the horizontal pass, made when they are first asked for (in ascending order) and kept in
- * a ring as long as a vertical window can reach them. */
+/* The rows of the picture after the horizontal pass, made when they are first asked for (in ascending order)
+ * and kept in a ring as long as a vertical window can reach them. */
 struct rows {
     const struct picture *picture;
     const struct taps *across; /* NULL: the width stays, only the window's columns are cut out */
@@ -162,8 +163,8 @@ static void resample_columns(struct rows *rows, const struct taps *down, int32_t
         for (size_t x = 0; x < n; x++)
             sums[x] = 1 << (WEIGHT_BITS - 1);
         for (int k = 0; k < down->count[i]; k++)
-            add_row(sums, get_row(rows, down->first[i] + k), down->weights[(size_t)i * (size_t)down->most + (size_t)k],
-                    n);
+            add_row(sums, get_row(rows, down->first[i] + k),
+                    down->weights[(size_t)i * (size_t)down->most + (size_t)k], n);
         for (size_t x = 0; x < n; x++)
             out[x] = to_byte(sums[x]);
     }
@@ -181,7 +182,8 @@ static void nearest_positions(int *at, int in_size, int out_size, int from, int 
 static enum status resample_nearest(const struct picture *p, const struct resample_window *w, uint8_t *out,
                                     struct error *err)
 {
-    int *column = try_malloc((size_t)w->width, sizeof *column), *row = try_malloc((size_t)w->height, sizeof *row);
+    int *column = try_malloc((size_t)w->width, sizeof *column),
+        *row = try_malloc((size_t)w->height, sizeof *row);
     enum status status = STATUS_OK;
     if (!column || !row)
         status = error_set(err, STATUS_NO_MEMORY, "no memory to resize a picture");
@@ -242,5 +244,6 @@ enum status resample_picture(const struct picture *p, enum resample method, cons
     assert(w->width <= w->full_width - w->left && w->height <= w->full_height - w->top);
     if (method == RESAMPLE_NEAREST && (w->full_width != p->width || w->full_height != p->height))
         return resample_nearest(p, w, out, err);
-    return resample_filtered(p, &filters[method == RESAMPLE_NEAREST ? RESAMPLE_BILINEAR : method], w, out, err);
+    return resample_filtered(p, &filters[method == RESAMPLE_NEAREST ? RESAMPLE_BILINEAR : method], w, out,
+                             err);
 }

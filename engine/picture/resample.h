@@ -1,6 +1,6 @@
-/* Pillow's Image.resize on 8-bit RGB, to the bit: fixed-point weights of 22 bits, a horizontal pass rounded to 8 bits,
- * then a vertical one (nearest: the pixel under each output pixel's centre). Only a window of the result is computed, so
- * that a picture of 1 x 65535 costs what its crop costs. */
+/* Pillow's Image.resize on 8-bit RGB, to the bit: fixed-point weights of 22 bits, a horizontal pass rounded
+ * to 8 bits, then a vertical one (nearest: the pixel under each output pixel's centre). Only a window of the
+ * result is computed, so that a picture of 1 x 65535 costs what its crop costs. */
 #ifndef VARGPT_ENGINE_PICTURE_RESAMPLE_H
 #define VARGPT_ENGINE_PICTURE_RESAMPLE_H
 
@@ -12,7 +12,7 @@ struct resample_window {
 };
 
 /* out: [height][width][3] of the window; the caller's. Fails with STATUS_NO_MEMORY only. */
-enum status resample_picture(const struct picture *, enum resample, const struct resample_window *, uint8_t *out,
-                             struct error *);
+enum status resample_picture(const struct picture *, enum resample, const struct resample_window *,
+                             uint8_t *out, struct error *);
 
 #endif

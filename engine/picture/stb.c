@@ -5,7 +5,8 @@
 #include <limits.h>
 #include <stdlib.h>
 
-/* What this decode may still allocate. Nothing stb frees is given back to the allowance: it frees only at the end. */
+/* What this decode may still allocate. Nothing stb frees is given back to the allowance: it frees only at the
+ * end. */
 static _Thread_local size_t allowance;
 
 static void *allowed_malloc(size_t size)
@@ -13,7 +14,8 @@ static void *allowed_malloc(size_t size)
     if (size > allowance)
         return NULL;
     allowance -= size;
-    return try_calloc(size, 1); /* zeroed: damaged files make stb read tables and coefficients that were never set */
+    return try_calloc(
+        size, 1); /* zeroed: damaged files make stb read tables and coefficients that were never set */
 }
 
 static void *no_realloc(void *old, size_t size)
@@ -23,7 +25,8 @@ static void *no_realloc(void *old, size_t size)
     return NULL; /* only growing output buffers would ask for it, and ours are fixed */
 }
 
-#pragma GCC diagnostic ignored "-Wunused-function" /* judged at the end of the file, so it cannot be popped */
+#pragma GCC diagnostic ignored "-Wunused-function" /* judged at the end of the file, so it cannot be popped  \
+                                                    */
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_JPEG
@@ -32,11 +35,12 @@ static void *no_realloc(void *old, size_t size)
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
 #define STBI_NO_FAILURE_STRINGS
-#define STBI_MAX_DIMENSIONS  65535
-#define STBI_MALLOC(n)       allowed_malloc(n)
-#define STBI_REALLOC(p, n)   no_realloc(p, n)
-#define STBI_FREE(p)         free(p)
-#define STBI_ASSERT(x)       ((void)0) /* one can be made to fail by a file; the code it guards stays within its arrays */
+#define STBI_MAX_DIMENSIONS 65535
+#define STBI_MALLOC(n)      allowed_malloc(n)
+#define STBI_REALLOC(p, n)  no_realloc(p, n)
+#define STBI_FREE(p)        free(p)
+#define STBI_ASSERT(x)                                                                                       \
+    ((void)0) /* one can be made to fail by a file; the code it guards stays within its arrays */
 #include <stb_image.h>
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION

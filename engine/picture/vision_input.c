@@ -7,19 +7,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The size after resizing: the shorter side becomes shortest_edge, the longer is truncated, as transformers does. */
-static enum status resized_size(const struct picture *p, const struct vision_preprocess *v, int *width, int *height,
-                                struct error *err)
+/* The size after resizing: the shorter side becomes shortest_edge, the longer is truncated, as transformers
+ * does. */
+static enum status resized_size(const struct picture *p, const struct vision_preprocess *v, int *width,
+                                int *height, struct error *err)
 {
     *width = v->resize ? v->resize_width : p->width;
     *height = v->resize ? v->resize_height : p->height;
     if (!v->resize || !v->shortest_edge)
         return STATUS_OK;
-    int small = p->width <= p->height ? p->width : p->height, large = p->width <= p->height ? p->height : p->width;
+    int small = p->width <= p->height ? p->width : p->height,
+        large = p->width <= p->height ? p->height : p->width;
     double longer = (double)((int64_t)v->shortest_edge * large) / small;
     if (longer >= INT_MAX)
-        return error_set(err, STATUS_BAD_REQUEST, "a picture of %d x %d is too narrow to be looked at", p->width,
-                         p->height);
+        return error_set(err, STATUS_BAD_REQUEST, "a picture of %d x %d is too narrow to be looked at",
+                         p->width, p->height);
     *width = p->width <= p->height ? v->shortest_edge : (int)longer;
     *height = p->width <= p->height ? (int)longer : v->shortest_edge;
     return STATUS_OK;
@@ -37,8 +39,8 @@ static struct crop crop_axis(int size, int wanted)
     return (struct crop){.to = (wanted - size + 1) / 2, .n = size};
 }
 
-/* What each of the 256 values becomes in each channel: rescaled in double and rounded to float, then normalised in float,
- * the reference's types. */
+/* What each of the 256 values becomes in each channel: rescaled in double and rounded to float, then
+ * normalised in float, the reference's types. */
 static void make_table(const struct vision_preprocess *v, float table[3][256])
 {
     for (int c = 0; c < 3; c++) {
@@ -58,8 +60,8 @@ enum status vision_input_make(const struct picture *p, const struct vision_prepr
         return status;
     if (!v->center_crop && (width != v->crop_width || height != v->crop_height))
         return error_set(err, STATUS_BAD_REQUEST,
-                         "the model takes pictures of exactly %d x %d; this one would be %d x %d", v->crop_width,
-                         v->crop_height, width, height);
+                         "the model takes pictures of exactly %d x %d; this one would be %d x %d",
+                         v->crop_width, v->crop_height, width, height);
     struct crop across = crop_axis(width, v->crop_width), down = crop_axis(height, v->crop_height);
     uint8_t *rgb = try_malloc((size_t)across.n * (size_t)down.n, 3);
     if (!rgb)

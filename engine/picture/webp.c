@@ -8,7 +8,8 @@
 
 #include <stdlib.h>
 
-static int chunk_orientation(const WebPDemuxer *demuxer, const char *fourcc, int (*read)(const uint8_t *, size_t))
+static int chunk_orientation(const WebPDemuxer *demuxer, const char *fourcc,
+                             int (*read)(const uint8_t *, size_t))
 {
     WebPChunkIterator chunk;
     int orientation = 0;
@@ -24,7 +25,8 @@ static enum status damaged(struct error *err)
     return error_set(err, STATUS_BAD_REQUEST, "the WebP is damaged or cut short");
 }
 
-static enum status decode_frame(const WebPDemuxer *demuxer, struct picture *out, int64_t max_pixels, struct error *err)
+static enum status decode_frame(const WebPDemuxer *demuxer, struct picture *out, int64_t max_pixels,
+                                struct error *err)
 {
     WebPIterator frame;
     if (!WebPDemuxGetFrame(demuxer, 1, &frame))
@@ -43,15 +45,16 @@ static enum status decode_frame(const WebPDemuxer *demuxer, struct picture *out,
     if (!status) {
         size_t start = 3 * ((size_t)frame.y_offset * (size_t)width + (size_t)frame.x_offset);
         size_t room = 3 * (size_t)width * (size_t)height - start;
-        if (!WebPDecodeRGBInto(frame.fragment.bytes, frame.fragment.size, out->rgb + start, room, 3 * (int)width))
+        if (!WebPDecodeRGBInto(frame.fragment.bytes, frame.fragment.size, out->rgb + start, room,
+                               3 * (int)width))
             status = damaged(err);
     }
     WebPDemuxReleaseIterator(&frame);
     return status;
 }
 
-enum status webp_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length, int64_t max_pixels,
-                        struct error *err)
+enum status webp_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,
+                        int64_t max_pixels, struct error *err)
 {
     WebPData data = {.bytes = bytes, .size = length};
     WebPDemuxer *demuxer = WebPDemux(&data);

@@ -35,8 +35,9 @@ static void known_answers(void **state)
     const char *two_blocks = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
     hash(two_blocks, strlen(two_blocks), digest);
     check(digest, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
-    const char *four = "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopq"
-                       "rsmnopqrstnopqrstu";
+    const char *four =
+        "abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopq"
+        "rsmnopqrstnopqrstu";
     hash(four, strlen(four), digest);
     check(digest, "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1");
 }
@@ -55,7 +56,8 @@ static void a_million_letters(void **state)
     check(digest, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
-/* However the bytes are cut into calls, the digest is the same: every length up to three blocks, cut at every place. */
+/* However the bytes are cut into calls, the digest is the same: every length up to three blocks, cut at every
+ * place. */
 static void cuts_do_not_matter(void **state)
 {
     (void)state;
