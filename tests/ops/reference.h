@@ -1,0 +1,30 @@
+/* Every operation once more, in double, by the most obvious loop. Results are dense. `bound` is how far a
+ * float32 implementation may be off: a few roundings of the magnitudes that went into a value. */
+#ifndef VARGPT_TESTS_OPS_REFERENCE_H
+#define VARGPT_TESTS_OPS_REFERENCE_H
+
+#include "engine/backend.h"
+
+void reference_values(double *out, const void *data, enum dtype, size_t n);
+double reference_activation(double x, enum activation);
+
+/* w: [O, K] */
+void reference_linear(double *out, double *bound, struct tensor x, const double *w, int outputs,
+                      const float *bias, enum activation, double weight_error);
+void reference_rms_norm(double *out, double *bound, struct tensor x, const float *weight, double eps);
+void reference_layer_norm(double *out, double *bound, struct tensor x, const float *weight, const float *bias,
+                          double eps);
+void reference_head_norm(double *out, double *bound, struct tensor x, int head_dim, const float *scale);
+void reference_rope(double *out, double *bound, struct tensor x, int head_dim, const int32_t *position,
+                    const float *inv_freq);
+void reference_silu_mul(double *out, double *bound, struct tensor gate, struct tensor up);
+void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer,
+                         const struct row_batch *, enum mask, double scale);
+void reference_conv(double *out, double *bound, struct tensor x, const struct conv *, const double *w,
+                    int outputs, const float *bias);
+void reference_group_norm(double *out, double *bound, struct tensor x, int groups, const float *weight,
+                          const float *bias, double eps, enum activation);
+void reference_resize(double *out, double *bound, struct tensor x, int from, int to, enum resize);
+int32_t reference_choice(const float *logits, int n, const struct choice_filter *, double u);
+
+#endif
