@@ -25,8 +25,10 @@ struct picture_limits {
 extern const struct picture_limits picture_default_limits; /* 20 MB, 50 megapixels */
 
 /* Decodes as Pillow's open + exif_transpose + convert("RGB") does: alpha dropped, palettes looked up, 16 bits
- * to 8, EXIF orientation applied. The bytes decide the format, not any label. Failure: STATUS_TOO_LARGE
- * naming the limit, or STATUS_BAD_REQUEST; *out is then untouched. */
+ * to 8 (the high byte; gray is clipped at 255, as Pillow does), the first frame of an animation, EXIF
+ * orientation applied. JPEG pixels differ from Pillow's by a level or two, being decoded by other code. The
+ * bytes decide the format, not any label. No side may be over 65535. Failure: STATUS_TOO_LARGE naming the
+ * limit, STATUS_BAD_REQUEST or STATUS_NO_MEMORY; *out is then untouched. */
 enum status picture_decode(struct picture *out, const void *bytes, size_t length,
                            const struct picture_limits *, struct error *err);
 
@@ -43,8 +45,9 @@ struct picture_origin {
     uint32_t ordinal;
 };
 
-/* Encodes. quality 0..100 (JPEG, WebP; ignored for PNG). origin (may be NULL) is written into PNGs, with a
- * digest of the pixels. Appends to out; fails with STATUS_NO_MEMORY only. */
+/* Encodes. quality 0..100 (JPEG, WebP, which is lossy even at 100; ignored for PNG). origin (may be NULL) is
+ * written into PNGs, with a digest of the pixels. Appends to out; fails with STATUS_NO_MEMORY, or with
+ * STATUS_TOO_LARGE for a WebP of over 16383 pixels a side. */
 enum status picture_encode(const struct picture *, enum picture_format, int quality,
                            const struct picture_origin *origin, struct buffer *out, struct error *err);
 
@@ -54,7 +57,7 @@ enum status picture_encode(const struct picture *, enum picture_format, int qual
 bool picture_read_origin(const void *bytes, size_t length, const struct picture *decoded, int32_t **codes,
                          size_t *n_codes, uint64_t *seed, uint32_t *ordinal);
 
-/* out: a new picture of width x height (Pillow's antialiased bicubic). */
+/* out: a new picture of width x height (Pillow's antialiased bicubic, horizontally first). */
 enum status picture_resize(const struct picture *, int width, int height, struct picture *out,
                            struct error *err);
 

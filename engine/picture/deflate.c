@@ -7,13 +7,14 @@
 
 enum {
     WINDOW = 32768,
-    MIN_MATCH = 3,
+    HASHED = 3,    /* bytes that a hash covers */
+    MIN_MATCH = 6, /* shorter ones cost more than their bytes: filtered pictures are close to noise */
     MAX_MATCH = 258,
     HASH_BITS = 15,
-    MAX_CHAIN = 96,  /* earlier places tried for one match */
-    GOOD_MATCH = 64, /* long enough to stop looking */
-    BLOCK = 16384,   /* literals and matches that share one set of codes */
-    N_LITERAL = 286, /* literals, end of block, lengths */
+    MAX_CHAIN = 128,  /* earlier places tried for one match */
+    GOOD_MATCH = 128, /* long enough to stop looking */
+    BLOCK = 16384,    /* literals and matches that share one set of codes */
+    N_LITERAL = 286,  /* literals, end of block, lengths */
     N_DISTANCE = 30,
     N_LENGTH_CODES = 19, /* the code in which code lengths are written */
     END_OF_BLOCK = 256,
@@ -230,14 +231,14 @@ static uint32_t hash_at(const struct deflate *d, size_t at)
 
 static void remember(struct deflate *d, size_t at)
 {
-    if (d->length - at < MIN_MATCH)
+    if (d->length - at < HASHED)
         return;
     uint32_t h = hash_at(d, at);
     d->previous[at % WINDOW] = d->head[h];
     d->head[h] = (int32_t)at;
 }
 
-/* The longest earlier copy of what stands at `at`; length 0 when there is none of three bytes. */
+/* The longest earlier copy of what stands at `at`; length 0 when there is none of MIN_MATCH bytes. */
 static struct token find_match(const struct deflate *d, size_t at)
 {
     struct token best = {0};

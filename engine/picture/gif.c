@@ -193,8 +193,7 @@ static bool decode_pixels(struct gif *g, struct picture *out)
         if (previous < 0 ? code > clear : code > next)
             return false;
         int n = 0, walk = code;
-        if (previous >= 0 &&
-            code == next) { /* the string being defined right now: the previous one and its first byte */
+        if (previous >= 0 && code == next) { /* defined right now: the previous one and its first byte */
             lzw.string[n++] = (uint8_t)first;
             walk = previous;
         }

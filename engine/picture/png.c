@@ -149,12 +149,16 @@ static bool unfilter(int filter, uint8_t *row, const uint8_t *prior, size_t n, s
             row[i] = (uint8_t)(row[i] + prior[i]);
         return true;
     case 3:
-        for (size_t i = 0; i < n; i++)
-            row[i] = (uint8_t)(row[i] + ((i < bpp ? 0 : row[i - bpp]) + prior[i]) / 2);
+        for (size_t i = 0; i < bpp; i++)
+            row[i] = (uint8_t)(row[i] + prior[i] / 2);
+        for (size_t i = bpp; i < n; i++)
+            row[i] = (uint8_t)(row[i] + (row[i - bpp] + prior[i]) / 2);
         return true;
     case 4:
-        for (size_t i = 0; i < n; i++)
-            row[i] = (uint8_t)(row[i] + (i < bpp ? prior[i] : paeth(row[i - bpp], prior[i], prior[i - bpp])));
+        for (size_t i = 0; i < bpp; i++)
+            row[i] = (uint8_t)(row[i] + prior[i]);
+        for (size_t i = bpp; i < n; i++)
+            row[i] = (uint8_t)(row[i] + paeth(row[i - bpp], prior[i], prior[i - bpp]));
         return true;
     }
     return false;

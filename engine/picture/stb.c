@@ -14,8 +14,7 @@ static void *allowed_malloc(size_t size)
     if (size > allowance)
         return NULL;
     allowance -= size;
-    return try_calloc(
-        size, 1); /* zeroed: damaged files make stb read tables and coefficients that were never set */
+    return try_calloc(size, 1); /* zeroed: damaged files make stb read coefficients that were never set */
 }
 
 static void *no_realloc(void *old, size_t size)
@@ -25,8 +24,8 @@ static void *no_realloc(void *old, size_t size)
     return NULL; /* only growing output buffers would ask for it, and ours are fixed */
 }
 
-#pragma GCC diagnostic ignored "-Wunused-function" /* judged at the end of the file, so it cannot be popped  \
-                                                    */
+/* judged at the end of the file, so it cannot be popped */
+#pragma GCC diagnostic ignored "-Wunused-function"
 #define STB_IMAGE_IMPLEMENTATION
 #define STB_IMAGE_STATIC
 #define STBI_ONLY_JPEG
@@ -39,8 +38,7 @@ static void *no_realloc(void *old, size_t size)
 #define STBI_MALLOC(n)      allowed_malloc(n)
 #define STBI_REALLOC(p, n)  no_realloc(p, n)
 #define STBI_FREE(p)        free(p)
-#define STBI_ASSERT(x)                                                                                       \
-    ((void)0) /* one can be made to fail by a file; the code it guards stays within its arrays */
+#define STBI_ASSERT(x)      ((void)0) /* a file can make one fail; what it guards stays within its arrays */
 #include <stb_image.h>
 
 #define STB_IMAGE_WRITE_IMPLEMENTATION

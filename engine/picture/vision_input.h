@@ -9,7 +9,7 @@ enum resample {
     RESAMPLE_NEAREST = 0,
     RESAMPLE_LANCZOS = 1,
     RESAMPLE_BILINEAR = 2,
-    RESAMPLE_BICUBIC = 3
+    RESAMPLE_BICUBIC = 3,
 }; /* Pillow's numbers */
 
 /* preprocessor_config.json. */
@@ -25,7 +25,8 @@ struct vision_preprocess {
 
 /* The pixel values [3][crop_height][crop_width] (channels first) of a picture: resize, centre crop
  * (zero-padded where the picture is smaller), rescale, normalise, in the reference's order and rounding.
- * pixels: the caller's. */
+ * pixels: the caller's. STATUS_BAD_REQUEST when the resized picture would have over 2^31 pixels a side, or,
+ * without a crop, another size than the crop's. */
 enum status vision_input_make(const struct picture *, const struct vision_preprocess *, float *pixels,
                               struct error *err);
 
