@@ -12,7 +12,7 @@
 enum {
     MATMUL_BLOCK = 1024, /* inner length of one block of a product's sum */
     MATMUL_TILE = 6, /* weight rows that kernels take at a time; outputs are best split at its multiples */
-    MATMUL_SCRATCH = 6 * 1024 * 4, /* bytes of thread-private memory matmul() needs */
+    MATMUL_SCRATCH = 6 * (1024 + 16) * 4, /* bytes of thread-private memory matmul() needs */
 };
 
 /* out[r][o] = (add ? out[r][o] : 0) + x[r] . w[o] over `inner` columns. Blocks of MATMUL_BLOCK columns are

@@ -1,19 +1,14 @@
 /* The kernels, once, over vectors of LANES floats. Included by one file an instruction set, which defines
- * LANES, ROW_BLOCK (rows a product takes at a time), TILE (weight rows it takes beside them), LEVEL,
- * GET_KERNELS, the vector types vf and vu and the vf_ primitives used here. */
+ * LANES, TILE (the weight rows a product takes beside four rows of x; accumulators for 4 x TILE fit the
+ * registers), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu, and the vf_ primitives used here. */
 
 #include <math.h>
 
-#define INLINE static inline __attribute__((always_inline))
+enum { ROW_BLOCK = 4, TILE_SUMS = (TILE + 3) / 4 * 16 };
 
 INLINE vf vf_all(float x)
 {
     return x - (vf){0};
-}
-
-INLINE vf vf_bits(vu bits)
-{
-    return (vf)bits;
 }
 
 /* LANES values (part: the first n, the rest 0) of a weight row as floats, from element i on */
@@ -30,62 +25,94 @@ INLINE vf load_weight_part(const void *row, int i, int n, enum dtype type)
 {
     if (type == DTYPE_F32)
         return vf_load_part((const float *)row + i, n);
-    uint16_t part[LANES] = {0};
-    memcpy(part, (const uint16_t *)row + i, (size_t)n * sizeof *part);
-    return load_weight(part, 0, type);
+    if (type == DTYPE_F16)
+        return vf_load_f16_part((const uint16_t *)row + i, n);
+    return vf_load_bf16_part((const uint16_t *)row + i, n);
 }
 
 /* --- products
  * ----------------------------------------------------------------------------------------------------- */
 
-/* sum[r * tile + o] = x[r] . w[o] over k columns: one vector accumulator an output, columns in order, then
- * vf_sum. */
+/* The sums of rows x tile products of k columns: each has one vector accumulator that takes the columns in
+ * order, LANES at a time, and is then folded as vf_sum does; so a product is the same bytes in whichever tile
+ * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o] */
 INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                          enum dtype type)
 {
-    vf acc[ROW_BLOCK][MATMUL_TILE];
+    vf acc[ROW_BLOCK][TILE];
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
         for (int o = 0; o < tile; o++)
             acc[r][o] = (vf){0};
     }
     int i = 0;
+#pragma GCC unroll 1
     for (; i + LANES <= k; i += LANES) {
-        vf wv[MATMUL_TILE];
+        vf xv[ROW_BLOCK];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            xv[r] = vf_load(x[r] + i);
 #pragma GCC unroll 8
-        for (int o = 0; o < tile; o++)
-            wv[o] = load_weight(w[o], i, type);
-#pragma GCC unroll 8
-        for (int r = 0; r < rows; r++) {
-            vf xv = vf_load(x[r] + i);
-#pragma GCC unroll 8
-            for (int o = 0; o < tile; o++)
-                acc[r][o] = vf_fma(xv, wv[o], acc[r][o]);
+        for (int o = 0; o < tile; o++) {
+            vf wv = load_weight(w[o], i, type);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
     }
     if (i < k) {
-        for (int r = 0; r < rows; r++) {
-            vf xv = vf_load_part(x[r] + i, k - i);
-            for (int o = 0; o < tile; o++)
-                acc[r][o] = vf_fma(xv, load_weight_part(w[o], i, k - i, type), acc[r][o]);
+        vf xv[ROW_BLOCK];
+#pragma GCC unroll 4
+        for (int r = 0; r < rows; r++)
+            xv[r] = vf_load_part(x[r] + i, k - i);
+#pragma GCC unroll 8
+        for (int o = 0; o < tile; o++) {
+            vf wv = load_weight_part(w[o], i, k - i, type);
+#pragma GCC unroll 4
+            for (int r = 0; r < rows; r++)
+                acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
     }
+    if (rows == ROW_BLOCK && tile == TILE) {
+        sum_tile(sum, acc);
+        return;
+    }
+#pragma GCC unroll 4
     for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
         for (int o = 0; o < tile; o++)
-            sum[r * tile + o] = vf_sum(acc[r][o]);
+            sum[o / 4 * 16 + r * 4 + o % 4] = vf_sum(acc[r][o]);
+    }
+}
+
+INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int k,
+                      enum dtype type)
+{
+    switch (rows) {
+    case 1: tile_product(sum, x, 1, w, TILE, k, type); break;
+    case 2: tile_product(sum, x, 2, w, TILE, k, type); break;
+    case 3: tile_product(sum, x, 3, w, TILE, k, type); break;
+    default: tile_product(sum, x, 4, w, TILE, k, type); break;
     }
 }
 
 static void tile_f32(float *sum, const float *const *x, int rows, const void *const *w, int k)
 {
-    switch (rows) {
-    case 1: tile_product(sum, x, 1, w, TILE, k, DTYPE_F32); break;
-    case 2: tile_product(sum, x, 2, w, TILE, k, DTYPE_F32); break;
-    case 3: tile_product(sum, x, 3, w, TILE, k, DTYPE_F32); break;
-    default: tile_product(sum, x, 4, w, TILE, k, DTYPE_F32); break;
+    tile_rows(sum, x, rows, w, k, DTYPE_F32);
+}
+
+static void tile_any(float *sum, const float *const *x, int rows, const void *const *w, int k,
+                     enum dtype type)
+{
+    switch (type) {
+    case DTYPE_F16: tile_rows(sum, x, rows, w, k, DTYPE_F16); break;
+    case DTYPE_BF16: tile_rows(sum, x, rows, w, k, DTYPE_BF16); break;
+    default: tile_f32(sum, x, rows, w, k); break;
     }
 }
 
-static void to_f32(float *out, const void *in, enum dtype type, int n)
+INLINE void to_f32_as(float *out, const void *in, enum dtype type, int n)
 {
     int i = 0;
     for (; i + LANES <= n; i += LANES)
@@ -94,9 +121,62 @@ static void to_f32(float *out, const void *in, enum dtype type, int n)
         vf_store_part(out + i, load_weight_part(in, i, n - i, type), n - i);
 }
 
-static void matmul(const struct matmul *m)
+static void to_f32(float *out, const void *in, enum dtype type, int n)
 {
-    enum { PITCH = MATMUL_BLOCK };
+    switch (type) {
+    case DTYPE_F16: to_f32_as(out, in, DTYPE_F16, n); break;
+    case DTYPE_BF16: to_f32_as(out, in, DTYPE_BF16, n); break;
+    default: to_f32_as(out, in, DTYPE_F32, n); break;
+    }
+}
+
+/* Adds a tile's sums to, or puts them in, `rows` rows of out; `tile` of its columns exist. */
+INLINE void put_tile(float *out, size_t stride, const float *sum, int rows, int tile, bool add)
+{
+    for (int r = 0; r < rows; r++) {
+        float *to = out + (size_t)r * stride;
+        const float *from = sum + r * 4;
+        if (add) {
+            for (int o = 0; o < tile; o++)
+                to[o] += from[o / 4 * 16 + o % 4];
+        } else {
+            for (int o = 0; o < tile; o++)
+                to[o] = from[o / 4 * 16 + o % 4];
+        }
+    }
+}
+
+static const void *weight_at(const struct matmul *m, int output, int column)
+{
+    return (const char *)m->w + (size_t)output * m->w_pitch + dtype_bytes(m->type, (size_t)column);
+}
+
+/* Up to ROW_BLOCK rows: weights are converted on their way into the registers, and a tile's rows are read to
+ * their end before the next tile begins, which is the order memory likes. */
+static void matmul_few(const struct matmul *m)
+{
+    for (int o = 0; o < m->outputs; o += TILE) {
+        int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
+        for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
+            int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
+            const void *w[TILE];
+            const float *x[ROW_BLOCK];
+            float sum[TILE_SUMS];
+            for (int t = 0; t < TILE; t++)
+                w[t] = weight_at(m, o + (t < tile ? t : 0), k0);
+            for (int r = 0; r < m->rows; r++)
+                x[r] = m->x + (size_t)r * m->x_stride + k0;
+            tile_any(sum, x, m->rows, w, k, m->type);
+            put_tile(m->out + o, m->out_stride, sum, m->rows, tile, m->add || k0 > 0);
+        }
+    }
+}
+
+/* Many rows: a tile's block of weights becomes float32 once, in first-level cache, and meets all rows, whose
+ * block lies in second-level cache. */
+static void matmul_many(const struct matmul *m)
+{
+    enum { PITCH = MATMUL_BLOCK + 16 }; /* rows a power of two apart would fall into the same cache sets */
     float *scratch = m->scratch;
     for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
         int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
@@ -105,25 +185,33 @@ static void matmul(const struct matmul *m)
             int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
             const void *w[TILE];
             for (int t = 0; t < TILE; t++) {
-                const char *row = (const char *)m->w + (size_t)(o + (t < tile ? t : 0)) * m->w_pitch;
-                w[t] = scratch + t * PITCH;
-                to_f32(scratch + t * PITCH, row + dtype_bytes(m->type, (size_t)k0), m->type, k);
+                w[t] = scratch + (t < tile ? t : 0) * PITCH;
+                if (t < tile)
+                    to_f32(scratch + t * PITCH, weight_at(m, o + t, k0), m->type, k);
             }
             for (int r = 0; r < m->rows; r += ROW_BLOCK) {
                 int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
                 const float *x[ROW_BLOCK];
+                float sum[TILE_SUMS];
                 for (int i = 0; i < rows; i++)
                     x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
-                float sum[ROW_BLOCK * TILE];
                 tile_f32(sum, x, rows, w, k);
-                for (int i = 0; i < rows; i++) {
-                    float *out = m->out + (size_t)(r + i) * m->out_stride + o;
-                    for (int t = 0; t < tile; t++)
-                        out[t] = add ? out[t] + sum[i * TILE + t] : sum[i * TILE + t];
-                }
+                float *out = m->out + (size_t)r * m->out_stride + o;
+                if (tile == TILE && rows == ROW_BLOCK)
+                    put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, add);
+                else
+                    put_tile(out, m->out_stride, sum, rows, tile, add);
             }
         }
     }
+}
+
+static void matmul(const struct matmul *m)
+{
+    if (m->rows <= ROW_BLOCK)
+        matmul_few(m);
+    else
+        matmul_many(m);
 }
 
 /* --- functions of one number
@@ -149,7 +237,7 @@ INLINE vf vf_exp(vf x)
     p = vf_fma(p, r * r, r) + 1.0f;
     vu whole = (vu)shifted - 0x4b400000u + 1024;
     vu half = whole >> 1, rest = whole - half;
-    return p * vf_bits((half - 512 + 127) << 23) * vf_bits((rest - 512 + 127) << 23);
+    return p * (vf)((half - 512 + 127) << 23) * (vf)((rest - 512 + 127) << 23);
 }
 
 INLINE vf vf_sigmoid(vf x)
@@ -410,11 +498,11 @@ static void scores(float *score, size_t score_stride, const float *const *q, int
         const void *k[TILE];
         for (int t = 0; t < TILE; t++)
             k[t] = key[j + (t < tile ? t : 0)];
-        float sum[ROW_BLOCK * TILE];
+        float sum[TILE_SUMS];
         tile_f32(sum, q, rows, k, n);
         for (int r = 0; r < rows; r++) {
             for (int t = 0; t < tile; t++)
-                score[(size_t)r * score_stride + (size_t)(j + t)] = sum[r * TILE + t] * scale;
+                score[(size_t)r * score_stride + (size_t)(j + t)] = sum[t / 4 * 16 + r * 4 + t % 4] * scale;
         }
     }
 }
