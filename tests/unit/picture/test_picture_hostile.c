@@ -243,6 +243,23 @@ static void zip_bomb(void **state)
     buffer_release(&b);
 }
 
+/* A stream that is whole, but holds fewer rows than the header says; and one row more, which is ignored. */
+static void png_too_few_rows(void **state)
+{
+    (void)state;
+    const uint8_t raw[6 * 5] = {0};
+    for (size_t rows = 3; rows <= 5; rows++) {
+        struct buffer packed, b = begin_png(5, 4, 8, 0);
+        buffer_init(&packed, BUFFER_NO_LIMIT);
+        assert_true(deflate_zlib(&packed, raw, 6 * rows));
+        put_chunk(&b, "IDAT", packed.data, packed.length);
+        enum status status = try_bytes((const uint8_t *)b.data, b.length);
+        assert_int_equal(status, rows < 4 ? STATUS_BAD_REQUEST : STATUS_OK);
+        buffer_release(&packed);
+        buffer_release(&b);
+    }
+}
+
 static void png_sizes(void **state)
 {
     (void)state;
@@ -309,6 +326,27 @@ static void jpeg_huffman_overflow(void **state)
     buffer_release(&b);
 }
 
+/* A scan that decodes with a table the file never set. */
+static void jpeg_missing_tables(void **state)
+{
+    (void)state;
+    for (int with_quantizers = 0; with_quantizers < 2; with_quantizers++) {
+        struct buffer b;
+        buffer_init(&b, BUFFER_NO_LIMIT);
+        APPEND(&b, "\xff\xd8");
+        if (with_quantizers) {
+            APPEND(&b, "\xff\xdb\0\x43\0");
+            for (int i = 0; i < 64; i++)
+                buffer_append_char(&b, 1);
+        }
+        APPEND(&b, "\xff\xc0\0\x0b\x08\0\x08\0\x08\1\1\x11\0");
+        APPEND(&b, "\xff\xda\0\x08\1\1\0\0\x3f\0\x55\x55\x55\x55\xff\xd9");
+        assert_int_equal(try_bytes((const uint8_t *)b.data, b.length), STATUS_BAD_REQUEST);
+        assert_non_null(strstr(last.message, "contradicts itself"));
+        buffer_release(&b);
+    }
+}
+
 /* A gray progressive JPEG of 8 x 8, with n scans that refine its first coefficient. */
 static struct buffer jpeg_with_scans(int n)
 {
@@ -359,6 +397,8 @@ int main(void)
         cmocka_unit_test(png_chunk_lengths),
         cmocka_unit_test(png_many_chunks),
         cmocka_unit_test(jpeg_huffman_overflow),
+        cmocka_unit_test(jpeg_missing_tables),
+        cmocka_unit_test(png_too_few_rows),
         cmocka_unit_test(jpeg_many_scans),
         cmocka_unit_test(gif_sizes),
     };
