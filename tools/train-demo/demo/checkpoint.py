@@ -122,6 +122,8 @@ def export(folder, stages=STAGES):
         "tokenizer_class": "PreTrainedTokenizerFast", **special})
     (folder / "tokenizer.json").write_text(tokenizer.file().read_text())
     size = (folder / "model.safetensors").stat().st_size
+    for file in folder.iterdir():
+        file.chmod(0o644)
     print(f"{folder}: {sum(v.numel() for v in tensors.values()) / 1e6:.2f} M values, {size / 1e6:.1f} MB, from {done}")
 
 

@@ -45,3 +45,20 @@ def load(name, module):
     if set(missing) - buffers or unexpected:
         raise SystemExit(f"{found} does not fit the phase '{name}': {missing[:3]} {unexpected[:3]}")
     return module
+
+
+def keep():
+    """Copies finished phases' results, and the tokenizer, to models/demo-parts."""
+    paths.PARTS.mkdir(parents=True, exist_ok=True)
+    found = {paths.WORK / "tokenizer" / "tokenizer.json": paths.PARTS / "tokenizer.json"}
+    for done in sorted(paths.WORK.glob("*/done")):
+        name = done.parent.name
+        found[done.parent / f"{name}.safetensors"] = file(name)
+    for own, target in found.items():
+        if own.exists() and (not target.exists() or own.read_bytes() != target.read_bytes()):
+            target.write_bytes(own.read_bytes())
+            print(f"{target.relative_to(paths.REPO)}: {target.stat().st_size / 1e6:.2f} MB")
+
+
+if __name__ == "__main__":
+    keep()
