@@ -27,17 +27,14 @@ enum {
     COM = 0xfe,
 };
 
-enum {
-    MAX_SCANS = 64,
-    MAX_COMPONENTS = 4
-}; /* progressive files have about ten scans; each costs a pass over all blocks */
+enum { MAX_COMPONENTS = 4 };
 
 struct jpeg {
     int width, height, n_components;
     struct {
         int id, h, v, quantizer;
     } component[MAX_COMPONENTS];
-    bool progressive, finished;
+    bool progressive;
     bool has_quantizer[4], has_huffman[2][4]; /* [DC or AC][number] */
     int n_scans;
     bool adobe;
@@ -80,7 +77,7 @@ static bool check_quantizers(struct jpeg *j, const uint8_t *p, size_t n)
     return true;
 }
 
-static bool check_frame(struct jpeg *j, const uint8_t *p, size_t n)
+static bool check_frame(struct jpeg *j, int marker, const uint8_t *p, size_t n)
 {
     if (j->n_components || n < 6 || p[0] != 8)
         return false;
@@ -100,6 +97,7 @@ static bool check_frame(struct jpeg *j, const uint8_t *p, size_t n)
             return false;
     }
     j->n_components = components;
+    j->progressive = marker == SOF2;
     return true;
 }
 
@@ -175,7 +173,7 @@ static enum status check_segment(struct jpeg *j, int marker, const uint8_t *p, s
     else if (marker >= APP0 && marker <= APP15)
         read_app(j, marker, p, n);
     else if (marker >= SOF0 && marker <= SOF2)
-        j->progressive = marker == SOF2, fine = check_frame(j, p, n);
+        fine = check_frame(j, marker, p, n);
     else if (marker == SOS)
         fine = check_scan(j, p, n);
     else if (marker > SOF2 && marker < RST0)
@@ -185,6 +183,40 @@ static enum status check_segment(struct jpeg *j, int marker, const uint8_t *p, s
     else if (marker != COM)
         return damaged(err, "it has an unknown marker");
     return fine ? STATUS_OK : damaged(err, "a table or header contradicts itself");
+}
+
+/* The most samples a component has across and down a sampling block. */
+static void sampling(const struct jpeg *j, size_t *h, size_t *v)
+{
+    *h = *v = 1;
+    for (int i = 0; i < j->n_components; i++) {
+        *h = (size_t)j->component[i].h > *h ? (size_t)j->component[i].h : *h;
+        *v = (size_t)j->component[i].v > *v ? (size_t)j->component[i].v : *v;
+    }
+}
+
+/* Blocks of 8 x 8 that a file must hold at least; each takes a bit or more. */
+static size_t fewest_blocks(const struct jpeg *j)
+{
+    size_t h, v, blocks = 0;
+    sampling(j, &h, &v);
+    for (int i = 0; i < j->n_components; i++) {
+        size_t across = (size_t)j->width * (size_t)j->component[i].h / (8 * h);
+        size_t down = (size_t)j->height * (size_t)j->component[i].v / (8 * v);
+        blocks += across * down;
+    }
+    return blocks;
+}
+
+/* Progressive files have about ten scans. Each visits every block, which a few bytes can ask for, so large
+ * pictures get fewer: what is allowed decodes within seconds. */
+static int most_scans(const struct jpeg *j)
+{
+    enum { ALWAYS = 16, NEVER_MORE = 64, PIXELS = 800000000 };
+    if (!j->progressive)
+        return j->n_components;
+    int64_t affordable = PIXELS / ((int64_t)j->width * j->height);
+    return affordable < ALWAYS ? ALWAYS : affordable > NEVER_MORE ? NEVER_MORE : (int)affordable;
 }
 
 static enum status check_file(struct jpeg *j, const uint8_t *bytes, size_t length, int64_t max_pixels,
@@ -205,10 +237,12 @@ static enum status check_file(struct jpeg *j, const uint8_t *bytes, size_t lengt
         if (marker >= SOF0 && marker <= SOF2 &&
             (status = picture_check_size(j->width, j->height, max_pixels, err)) != STATUS_OK)
             return status;
-        if (marker == SOS && ++j->n_scans > (j->progressive ? MAX_SCANS : j->n_components))
+        if (marker == SOS && ++j->n_scans > most_scans(j))
             return damaged(err, "it has more scans than any picture needs");
         marker = marker == SOS ? skip_to_marker(bytes, length, &at) : take_marker(bytes, length, &at);
     }
+    if (length < fewest_blocks(j) / 8)
+        return damaged(err, "it is too short for its size");
     if (!j->n_scans)
         return damaged(err, "it has no image data");
     if (j->n_components == 4 && !j->adobe)
@@ -221,16 +255,13 @@ static enum status check_file(struct jpeg *j, const uint8_t *bytes, size_t lengt
  * in whole MCUs, a line a component, the RGB result, and the decoder itself. */
 static size_t decoder_memory(const struct jpeg *j)
 {
-    size_t h = 1, v = 1, samples = 0;
-    for (int i = 0; i < j->n_components; i++) {
-        h = (size_t)j->component[i].h > h ? (size_t)j->component[i].h : h;
-        v = (size_t)j->component[i].v > v ? (size_t)j->component[i].v : v;
-    }
-    size_t mcus = (((size_t)j->width + 8 * h - 1) / (8 * h)) * (((size_t)j->height + 8 * v - 1) / (8 * v));
+    size_t h, v, samples = 0, width = (size_t)j->width, height = (size_t)j->height;
+    sampling(j, &h, &v);
+    size_t mcus = ((width + 8 * h - 1) / (8 * h)) * ((height + 8 * v - 1) / (8 * v));
     for (int i = 0; i < j->n_components; i++)
         samples += mcus * 64 * (size_t)(j->component[i].h * j->component[i].v);
-    size_t slack = 65536 + 4 * (size_t)j->width;
-    return samples * (j->progressive ? 3 : 1) + 3 * (size_t)j->width * (size_t)j->height + slack;
+    size_t slack = 65536 + 4 * width;
+    return samples * (j->progressive ? 3 : 1) + 3 * width * height + slack;
 }
 
 enum status jpeg_decode(struct picture *out, int *orientation, const uint8_t *bytes, size_t length,

@@ -257,6 +257,11 @@ static enum status inflate_and_write(const struct png *png, struct picture *out,
     size_t total = 0;
     for (int i = 0; i < n_passes; i++)
         total += pass_bytes(png, &passes[i]);
+    enum {
+        MOST_PER_BYTE = 1032
+    }; /* deflate packs no tighter: before memory is taken, the file must be able to fill it */
+    if (png->idat_length < total / MOST_PER_BYTE)
+        return damaged(err, "it is too short for its size");
     enum status status = STATUS_OK;
     uint8_t *raw = try_calloc(total + STB_INFLATE_SLACK, 1);
     uint8_t *zeros = try_calloc(row_bytes(png, (size_t)png->width), 1);

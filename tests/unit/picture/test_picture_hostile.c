@@ -375,6 +375,22 @@ static void jpeg_many_scans(void **state)
     buffer_release(&many);
 }
 
+/* A few hundred bytes cannot hold 512 x 512 pixels, however they are packed: no memory is taken to find out.
+ */
+static void too_short_for_their_size(void **state)
+{
+    (void)state;
+    struct buffer jpeg = jpeg_with_scans(1), png = begin_png(512, 512, 8, 2);
+    memcpy(jpeg.data + 76, "\2\0\2\0", 4); /* height and width */
+    put_chunk(&png, "IDAT", "\x78\x9c", 2);
+    assert_int_equal(try_bytes((const uint8_t *)jpeg.data, jpeg.length), STATUS_BAD_REQUEST);
+    assert_non_null(strstr(last.message, "too short for its size"));
+    assert_int_equal(try_bytes((const uint8_t *)png.data, png.length), STATUS_BAD_REQUEST);
+    assert_non_null(strstr(last.message, "too short for its size"));
+    buffer_release(&jpeg);
+    buffer_release(&png);
+}
+
 /* A GIF of 64 bytes that claims 65535 x 65535, and one whose frame lies outside its screen. */
 static void gif_sizes(void **state)
 {
@@ -400,6 +416,7 @@ int main(void)
         cmocka_unit_test(jpeg_missing_tables),
         cmocka_unit_test(png_too_few_rows),
         cmocka_unit_test(jpeg_many_scans),
+        cmocka_unit_test(too_short_for_their_size),
         cmocka_unit_test(gif_sizes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
