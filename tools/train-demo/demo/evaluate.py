@@ -8,9 +8,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from . import chat, data, scenes, texts
+from . import chat, data, parts, scenes, texts, train_judge
 from .hogwild import DEVICE
-from .things import BACKGROUND_NAMES, FRAME, NAMES, RELATIONS, held_out
+from .things import BACKGROUND_NAMES, NAMES, RELATIONS, held_out
 
 
 @torch.no_grad()
@@ -56,12 +56,13 @@ def requests(count, seed=5):
 
 
 def drawing_score(m, words, count=64, file=None, **sampling):
-    """How often the model's own eye names what it drew: single things, pairs (both), and backgrounds."""
+    """How often the model's own eye names what it drew: single things, pairs (both), and backgrounds; and the
+    judge, which is apart from the model."""
     specs = requests(count)
     asked = [f"Draw {texts.told(s)} on a {s[0]} background." for s in specs]
     pictures = np.concatenate([draw(m, words, asked[i:i + 64], seed=i, **sampling) for i in range(0, count, 64)])
     said = answers(m, words, data.pixels(pictures), texts.LOOK[0])
-    score = {"one": [], "two": [], "both_in_place": [], "background": []}
+    score = {"one": [], "two": [], "both_in_place": [], "background": [], "judge_one": [], "judge_two": []}
     for spec, answer in zip(specs, said):
         given = answer.replace(",", " ").replace(".", " ").split()
         named = spec[1] in given and (spec[3] is None or spec[3] in given)
@@ -69,6 +70,10 @@ def drawing_score(m, words, count=64, file=None, **sampling):
         if spec[3]:
             score["both_in_place"].append(answer.split(",")[0] == texts.caption(spec).split(",")[0])
         score["background"].append(f"a {spec[0]} background" in answer)
+    if parts.path("judge"):
+        judge = parts.load("judge", train_judge.Judge()).to(DEVICE).eval()
+        for spec, ok in zip(specs, train_judge.right(judge, data.pixels(pictures), specs)):
+            score["judge_two" if spec[3] else "judge_one"].append(ok)
     if file:
         scenes.sheet(pictures[:64], 8, 2).save(file)
     return {k: round(float(np.mean(v)), 3) for k, v in score.items() if v}

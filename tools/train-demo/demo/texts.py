@@ -41,6 +41,7 @@ BACKWARD = {"above": ["below", "under", "beneath"], "left": ["right of", "to the
 TOLD = {"on": "on", "above": "above", "left": "to the left of", "right": "to the right of"}
 TOLD_BACKWARD = {"on": "under", "above": "below", "left": "to the right of", "right": "to the left of"}
 
+PLURAL = {"grapes", "cherries"}
 SUGGESTIONS = ["a cat", "a robot", "a butterfly on a flower", "a castle", "a rocket above the moon",
                "a pizza in a frame", "a penguin to the left of a snowman", "a rainbow", "a frog on a mushroom"]
 
@@ -66,8 +67,12 @@ def told(spec):
     return f"{named(a)} {TOLD[relation]} {named(b)}"
 
 
+def this_is(spec):
+    return f"{'These are' if spec[1] in PLURAL else 'This is'} {told(spec)}"
+
+
 def caption(spec):
-    return f"This is {told(spec)}, with a {spec[0]} background."
+    return f"{this_is(spec)}, with a {spec[0]} background."
 
 
 def asked(r, spec, background=0.6):
@@ -198,10 +203,7 @@ def question(r, spec):
         else:
             place = f"{TOLD_BACKWARD[relation]} the {a}"
         return r.choice(WHERE).format(x), f"The {x} {verb} {place}."
-    return r.choice(EXPLAIN), f"This is {told(spec)}. About the {a}: {THINGS[a][2]}."
-
-
-PLURAL = {"grapes", "cherries"}
+    return r.choice(EXPLAIN), f"{this_is(spec)}. About the {a}: {THINGS[a][2]}."
 
 
 def about_picture(r, scene, spec):
