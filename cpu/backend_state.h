@@ -11,7 +11,7 @@ struct cpu_backend {
     const struct cpu_kernels *k;
     struct thread_pool *pool;
     int threads;
-    int panel_rows; /* rows of activations whose block stays in second-level cache */
+    int panel_rows; /* rows of x that a product takes at a time: their block stays in second-level cache */
     void **scratch; /* [threads] */
     size_t scratch_bytes;
     struct error failure; /* the first one; sticks */

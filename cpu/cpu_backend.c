@@ -130,8 +130,8 @@ enum status cpu_backend_open(struct backend **out, int threads, enum cpu_level l
     c->threads = threads > 0 ? threads : cpu_count_usable();
     c->scratch = xcalloc((size_t)c->threads, sizeof *c->scratch);
     c->k = cpu_kernels_get(level);
-    size_t rows = cpu_l2_bytes() / 2 / (MATMUL_BLOCK * sizeof(float));
-    c->panel_rows = rows < 32 ? 32 : rows > 256 ? 256 : (int)rows / 4 * 4;
+    size_t rows = cpu_l2_bytes() / 4 / (MATMUL_BLOCK * sizeof(float));
+    c->panel_rows = rows < 48 ? 48 : rows > 192 ? 192 : (int)rows / 4 * 4;
     enum status status = thread_pool_open(&c->pool, c->threads, err);
     if (status != STATUS_OK) {
         cpu_backend_close(&c->base);

@@ -1,10 +1,18 @@
 /* The kernels, once, over vectors of LANES floats. Included by one file an instruction set, which defines
  * LANES, TILE (the weight rows a product takes beside four rows of x; accumulators for 4 x TILE fit the
- * registers), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu, and the vf_ primitives used here. */
+ * registers), STEPS (of its inner loop at a time), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu,
+ * and the vf_ primitives used here. */
 
 #include <math.h>
 
-enum { ROW_BLOCK = 4, TILE_SUMS = (TILE + 3) / 4 * 16 };
+enum { ROW_BLOCK = 4, FEW_ROWS = 16, TILE_SUMS = (TILE + 3) / 4 * 16 };
+
+#define PRAGMA(text) _Pragma(#text)
+#ifdef __clang__
+#define UNROLL(n) PRAGMA(unroll n)
+#else
+#define UNROLL(n) PRAGMA(GCC unroll n)
+#endif
 
 INLINE vf vf_all(float x)
 {
@@ -30,8 +38,7 @@ INLINE vf load_weight_part(const void *row, int i, int n, enum dtype type)
     return vf_load_bf16_part((const uint16_t *)row + i, n);
 }
 
-/* --- products
- * ----------------------------------------------------------------------------------------------------- */
+/* --- products --- */
 
 /* The sums of rows x tile products of k columns: each has one vector accumulator that takes the columns in
  * order, LANES at a time, and is then folded as vf_sum does; so a product is the same bytes in whichever tile
@@ -40,36 +47,36 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
                          enum dtype type)
 {
     vf acc[ROW_BLOCK][TILE];
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int o = 0; o < tile; o++)
             acc[r][o] = (vf){0};
     }
     int i = 0;
-#pragma GCC unroll 1
+    UNROLL(STEPS)
     for (; i + LANES <= k; i += LANES) {
         vf xv[ROW_BLOCK];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load(x[r] + i);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int o = 0; o < tile; o++) {
             vf wv = load_weight(w[o], i, type);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
     }
     if (i < k) {
         vf xv[ROW_BLOCK];
-#pragma GCC unroll 4
+        UNROLL(4)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load_part(x[r] + i, k - i);
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int o = 0; o < tile; o++) {
             vf wv = load_weight_part(w[o], i, k - i, type);
-#pragma GCC unroll 4
+            UNROLL(4)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
@@ -78,9 +85,9 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
         sum_tile(sum, acc);
         return;
     }
-#pragma GCC unroll 4
+    UNROLL(4)
     for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
+        UNROLL(8)
         for (int o = 0; o < tile; o++)
             sum[o / 4 * 16 + r * 4 + o % 4] = vf_sum(acc[r][o]);
     }
@@ -151,8 +158,28 @@ static const void *weight_at(const struct matmul *m, int output, int column)
     return (const char *)m->w + (size_t)output * m->w_pitch + dtype_bytes(m->type, (size_t)column);
 }
 
-/* Up to ROW_BLOCK rows: weights are converted on their way into the registers, and a tile's rows are read to
- * their end before the next tile begins, which is the order memory likes. */
+/* The tile of outputs from o on, for rows r .. r+rows-1, over k columns from k0 on, from weights (or their
+ * copies) w. */
+INLINE void do_tile(const struct matmul *m, const void *const *w, enum dtype type, int o, int r, int k0,
+                    int k)
+{
+    int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
+    int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
+    bool add = m->add || k0 > 0;
+    float *out = m->out + (size_t)r * m->out_stride + o;
+    const float *x[ROW_BLOCK];
+    float sum[TILE_SUMS];
+    for (int i = 0; i < rows; i++)
+        x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
+    tile_any(sum, x, rows, w, k, type);
+    if (tile == TILE && rows == ROW_BLOCK)
+        put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, add);
+    else
+        put_tile(out, m->out_stride, sum, rows, tile, add);
+}
+
+/* A few rows: weights are converted on their way into the registers. A tile's rows are read to their end
+ * before the next tile begins, which is the order memory likes. */
 static void matmul_few(const struct matmul *m)
 {
     for (int o = 0; o < m->outputs; o += TILE) {
@@ -160,62 +187,78 @@ static void matmul_few(const struct matmul *m)
         for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
             int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
             const void *w[TILE];
-            const float *x[ROW_BLOCK];
-            float sum[TILE_SUMS];
             for (int t = 0; t < TILE; t++)
                 w[t] = weight_at(m, o + (t < tile ? t : 0), k0);
-            for (int r = 0; r < m->rows; r++)
-                x[r] = m->x + (size_t)r * m->x_stride + k0;
-            tile_any(sum, x, m->rows, w, k, m->type);
-            put_tile(m->out + o, m->out_stride, sum, m->rows, tile, m->add || k0 > 0);
+            for (int r = 0; r < m->rows; r += ROW_BLOCK)
+                do_tile(m, w, m->type, o, r, k0, k);
         }
     }
 }
 
-/* Many rows: a tile's block of weights becomes float32 once, in first-level cache, and meets all rows, whose
- * block lies in second-level cache. */
-static void matmul_many(const struct matmul *m)
+/* Where the next lines to ask for lie: a tile's block of weights, row after row. Hints only, so going beyond
+ * the end does no harm. */
+struct ahead {
+    const char *row;
+    size_t pitch;
+    int line, lines; /* of a row's block */
+};
+
+INLINE void ask_ahead(struct ahead *a, int n)
+{
+    for (int i = 0; i < n; i++) {
+        __builtin_prefetch(a->row + (size_t)a->line * 64, 0, 2);
+        if (++a->line == a->lines) {
+            a->line = 0;
+            a->row += a->pitch;
+        }
+    }
+}
+
+/* Many rows, one block of a tile's weights: it becomes float32 once, in first-level cache, and meets all
+ * rows; meanwhile the block that comes after it, at output next_o and column next_k, is on its way to
+ * second-level cache. */
+static void do_block(const struct matmul *m, int o, int k0, int next_o, int next_k)
 {
     enum { PITCH = MATMUL_BLOCK + 16 }; /* rows a power of two apart would fall into the same cache sets */
-    float *scratch = m->scratch;
+    int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
+    int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
+    int row_blocks = (m->rows + ROW_BLOCK - 1) / ROW_BLOCK;
+    struct ahead next = {weight_at(m, next_o, next_k), m->w_pitch, 0,
+                         (int)(dtype_bytes(m->type, (size_t)k) + 63) / 64};
+    int ask = (TILE * next.lines + row_blocks - 1) / row_blocks;
+    const void *w[TILE];
+    for (int t = 0; t < TILE; t++) {
+        float *copy = (float *)m->scratch + (t < tile ? t : 0) * PITCH;
+        w[t] = copy;
+        if (t < tile)
+            to_f32(copy, weight_at(m, o + t, k0), m->type, k);
+    }
+    for (int r = 0; r < m->rows; r += ROW_BLOCK) {
+        ask_ahead(&next, ask);
+        do_tile(m, w, DTYPE_F32, o, r, k0, k);
+    }
+}
+
+/* One block of x after the other meets all tiles, so that it stays in second-level cache. */
+static void matmul_many(const struct matmul *m)
+{
     for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
-        int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
-        bool add = m->add || k0 > 0;
         for (int o = 0; o < m->outputs; o += TILE) {
-            int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
-            const void *w[TILE];
-            for (int t = 0; t < TILE; t++) {
-                w[t] = scratch + (t < tile ? t : 0) * PITCH;
-                if (t < tile)
-                    to_f32(scratch + t * PITCH, weight_at(m, o + t, k0), m->type, k);
-            }
-            for (int r = 0; r < m->rows; r += ROW_BLOCK) {
-                int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
-                const float *x[ROW_BLOCK];
-                float sum[TILE_SUMS];
-                for (int i = 0; i < rows; i++)
-                    x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
-                tile_f32(sum, x, rows, w, k);
-                float *out = m->out + (size_t)r * m->out_stride + o;
-                if (tile == TILE && rows == ROW_BLOCK)
-                    put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, add);
-                else
-                    put_tile(out, m->out_stride, sum, rows, tile, add);
-            }
+            bool last = o + TILE >= m->outputs;
+            do_block(m, o, k0, last ? 0 : o + TILE, last ? k0 + MATMUL_BLOCK : k0);
         }
     }
 }
 
 static void matmul(const struct matmul *m)
 {
-    if (m->rows <= ROW_BLOCK)
+    if (m->rows <= FEW_ROWS)
         matmul_few(m);
     else
         matmul_many(m);
 }
 
-/* --- functions of one number
- * -------------------------------------------------------------------------------------- */
+/* --- functions of one number --- */
 
 /* e^x within 2 ulp: x = n ln 2 + r, a polynomial in r, and 2^n in two factors so that subnormal results come
  * out right. */
@@ -487,8 +530,7 @@ static int nearest(const float *x, const float *table, int rows, int n)
     return best;
 }
 
-/* --- attention
- * ---------------------------------------------------------------------------------------------------- */
+/* --- attention --- */
 
 static void scores(float *score, size_t score_stride, const float *const *q, int rows,
                    const float *const *key, int keys, int n, float scale)
@@ -574,8 +616,7 @@ static void weigh(float *const *out, const float *p, size_t p_stride, int rows, 
         weigh_columns(out, p, p_stride, rows, value, keys, d, 1, n - d, add_to);
 }
 
-/* --- the machine
- * -------------------------------------------------------------------------------------------------- */
+/* --- the machine --- */
 
 static double burn(long rounds)
 {
@@ -585,7 +626,7 @@ static double burn(long rounds)
         acc[i] = vf_all((float)i);
     vf a = vf_all(0.999f), b = vf_all(0.001f);
     for (long n = 0; n < rounds; n++) {
-#pragma GCC unroll 16
+        UNROLL(16)
         for (int i = 0; i < CHAINS; i++)
             acc[i] = vf_fma(acc[i], a, b);
     }

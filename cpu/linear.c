@@ -2,6 +2,8 @@
 
 #include <assert.h>
 
+enum { TASKS_PER_THREAD = 4, WIDEST_TILES = 128 };
+
 struct linear_job {
     struct cpu_backend *c;
     struct tensor out, x;
@@ -54,12 +56,11 @@ void cpu_linear(struct backend *be, struct tensor out, struct tensor x, const st
     bool small = work < 200e3;
     j.panel = at_most(out.rows, c->panel_rows);
     int panels = (out.rows + j.panel - 1) / j.panel;
-    /* about eight tasks a thread, of whole tiles, so that a thread that is held up does not hold up the
-     * others for long */
-    int tiles = (out.cols + MATMUL_TILE - 1) / MATMUL_TILE;
-    int want = small || c->threads == 1 ? 1 : 8 * c->threads / panels;
-    int tiles_each = want <= 1 ? tiles : (tiles + want - 1) / want;
-    j.chunk = at_most(tiles_each < 1 ? 1 : tiles_each, 32) * MATMUL_TILE;
+    /* some tasks a thread, of whole tiles, so that one that is held up does not hold up the others for long;
+     * each wide enough that fetching the rows' block into its cache is small beside the work on it */
+    int tiles = (out.cols + MATMUL_TILE - 1) / MATMUL_TILE, want = small ? 1 : TASKS_PER_THREAD * c->threads;
+    int tiles_each = (tiles + want - 1) / want;
+    j.chunk = at_most(tiles_each, WIDEST_TILES) * MATMUL_TILE;
     j.chunks = (out.cols + j.chunk - 1) / j.chunk;
     cpu_for_tasks(c, panels * j.chunks, small, linear_task, &j);
 }

@@ -90,8 +90,7 @@ static void report(const struct bench *b, const char *name, double seconds, doub
     fflush(stdout);
 }
 
-/* --- linear
- * ------------------------------------------------------------------------------------------------------- */
+/* --- linear --- */
 
 struct linear_bench {
     struct tensor x, out;
@@ -129,8 +128,7 @@ static void bench_linear(struct bench *b, enum dtype type, int outputs, int inne
     free(k.w);
 }
 
-/* --- conv2d, group_norm
- * ------------------------------------------------------------------------------------------- */
+/* --- conv2d, group_norm --- */
 
 struct picture_bench {
     struct tensor x, out;
@@ -183,8 +181,7 @@ static void bench_group_norm(struct bench *b, int size, int channels)
     b->be->op->free(b->be, k.a);
 }
 
-/* --- attention
- * ---------------------------------------------------------------------------------------------------- */
+/* --- attention --- */
 
 struct attention_bench {
     struct tensor q, out;

@@ -48,8 +48,7 @@ static float *random_vector(struct check *c, int n)
     return v;
 }
 
-/* --- conv2d
- * ------------------------------------------------------------------------------------------------------- */
+/* --- conv2d --- */
 
 static void run_conv(struct backend *be, int which, const struct context *k, struct tensor out)
 {
@@ -100,8 +99,7 @@ void case_conv2d(struct check *c)
     }
 }
 
-/* --- group_norm
- * --------------------------------------------------------------------------------------------------- */
+/* --- group_norm --- */
 
 static void run_group_norm(struct backend *be, int which, const struct context *k, struct tensor out)
 {
@@ -142,8 +140,7 @@ void case_group_norm(struct check *c)
     }
 }
 
-/* --- resize
- * ------------------------------------------------------------------------------------------------------- */
+/* --- resize --- */
 
 static void run_resize(struct backend *be, int which, const struct context *k, struct tensor out)
 {

@@ -53,8 +53,7 @@ static void copy_rows(struct tensor to, struct matrix from, int first, int n)
     matrix_copy((struct matrix){.t = to}, from, first, n);
 }
 
-/* --- linear
- * ------------------------------------------------------------------------------------------------------- */
+/* --- linear --- */
 
 static void run_linear(struct backend *be, void *context, int first, int n, struct tensor out)
 {
@@ -112,8 +111,7 @@ void case_linear(struct check *c)
     }
 }
 
-/* --- table rows
- * --------------------------------------------------------------------------------------------------- */
+/* --- table rows --- */
 
 static void run_embed(struct backend *be, void *context, int first, int n, struct tensor out)
 {
@@ -219,8 +217,7 @@ void case_scatter(struct check *c)
     }
 }
 
-/* --- norms
- * -------------------------------------------------------------------------------------------------------- */
+/* --- norms --- */
 
 static void run_rms_norm(struct backend *be, void *context, int first, int n, struct tensor out)
 {
@@ -353,8 +350,7 @@ void case_rope(struct check *c)
     head_cases(c, true);
 }
 
-/* --- element by element
- * ------------------------------------------------------------------------------------------- */
+/* --- element by element --- */
 
 static void run_silu_mul(struct backend *be, void *context, int first, int n, struct tensor out)
 {

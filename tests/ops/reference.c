@@ -7,8 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- weights
- * ------------------------------------------------------------------------------------------------------ */
+/* --- weights --- */
 
 static double value_f16(unsigned h)
 {
@@ -164,8 +163,7 @@ void reference_silu_mul(double *out, double *bound, struct tensor gate, struct t
     }
 }
 
-/* --- attention
- * ---------------------------------------------------------------------------------------------------- */
+/* --- attention --- */
 
 static const float *cache_row(const void *memory, struct kv_layer kv, const struct row_batch *b,
                               const struct span *s, int position, int head)
@@ -222,8 +220,7 @@ void reference_attention(double *out, double *bound, struct tensor q, struct kv_
     }
 }
 
-/* --- pictures
- * ----------------------------------------------------------------------------------------------------- */
+/* --- pictures --- */
 
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *v, const double *w,
                     int outputs, const float *bias)
@@ -328,8 +325,7 @@ void reference_resize(double *out, double *bound, struct tensor x, int from, int
     }
 }
 
-/* --- choosing
- * ----------------------------------------------------------------------------------------------------- */
+/* --- choosing --- */
 
 struct entry {
     float value;
