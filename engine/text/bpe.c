@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/text/token_list.h"
 #include "engine/text/utf8.h"
 
 #include <assert.h>
