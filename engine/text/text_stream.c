@@ -31,8 +31,8 @@ void text_stream_close(struct text_stream *stream)
 void text_stream_push(struct text_stream *stream, int32_t id, struct buffer *out)
 {
     size_t length;
-    const char *piece = vocabulary_piece(&stream->tokenizer->vocabulary, id, &length);
-    if (piece && !(stream->skip_special && stream->tokenizer->special[id]))
+    const char *piece = tokenizer_decoded_piece(stream->tokenizer, id, stream->skip_special, &length);
+    if (piece)
         decoding_push(&stream->decoding, piece, length, out);
 }
 

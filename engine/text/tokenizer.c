@@ -26,6 +26,9 @@ void tokenizer_close(struct tokenizer *t)
     added_tokens_release(&t->added);
     bpe_release(&t->bpe);
     vocabulary_release(&t->vocabulary);
+    for (size_t i = 0; i < t->spellings; i++)
+        free(t->spelling[i].text);
+    free(t->spelling);
     free(t->hidden);
     free(t->special);
     free(t);
@@ -170,14 +173,34 @@ out:
     return error_set(err, STATUS_NO_MEMORY, "no memory to tokenize %zu bytes of text", length);
 }
 
+static int compare_spelling(const void *key, const void *entry)
+{
+    int32_t a = *(const int32_t *)key, b = ((const struct spelling *)entry)->id;
+    return a < b ? -1 : a > b;
+}
+
+const char *tokenizer_decoded_piece(const struct tokenizer *t, int32_t id, bool skip_special, size_t *length)
+{
+    const char *piece = vocabulary_piece(&t->vocabulary, id, length);
+    if (!piece || (skip_special && t->special[id]))
+        return NULL;
+    if (t->spellings == 0)
+        return piece;
+    const struct spelling *own = bsearch(&id, t->spelling, t->spellings, sizeof *own, compare_spelling);
+    if (!own)
+        return piece;
+    *length = own->length;
+    return own->text;
+}
+
 void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buffer *out)
 {
     struct decoding decoding;
     decoding_init(&decoding, &t->decoder);
     for (size_t i = 0; i < n; i++) {
         size_t length;
-        const char *piece = vocabulary_piece(&t->vocabulary, ids[i], &length);
-        if (piece && !(skip_special && t->special[ids[i]]))
+        const char *piece = tokenizer_decoded_piece(t, ids[i], skip_special, &length);
+        if (piece)
             decoding_push(&decoding, piece, length, out);
     }
     decoding_finish(&decoding, out);
@@ -205,10 +228,12 @@ void tokenizer_token_bytes(const struct tokenizer *t, int32_t id, struct buffer 
     const char *piece = vocabulary_piece(&t->vocabulary, id, &length);
     if (!piece)
         return;
-    if (t->special[id])
+    if (t->special[id]) {
         buffer_append(out, piece, length);
-    else
-        decoder_piece_bytes(&t->decoder, piece, length, out);
+        return;
+    }
+    piece = tokenizer_decoded_piece(t, id, false, &length);
+    decoder_piece_bytes(&t->decoder, piece, length, out);
 }
 
 int32_t tokenizer_bos(const struct tokenizer *t)

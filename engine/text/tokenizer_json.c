@@ -96,7 +96,7 @@ static enum status read_merges(struct tokenizer *t, const json_t *merges, int32_
             if (all[k] < 0 || all[k] >= model_size || !in_model[all[k]])
                 status = error_set(err, STATUS_BAD_FILE, "tokenizer.json: merge %zu, \"%.40s\", is of unknown pieces", i,
                                    joined.data);
-        if (!status && n_left > 0 && n_right > 0 && !t->special[id]) /* no text may turn into a special token */
+        if (!status && n_left > 0 && n_right > 0 && !t->hidden[id])
             bpe_add_merge(&t->bpe, a, b, (uint32_t)i, id);
     }
     buffer_release(&joined);
@@ -158,7 +158,7 @@ static enum status read_model(struct tokenizer *t, const json_t *model, const js
     if (status)
         goto out;
     for (int32_t id = 0; id < t->vocabulary.size; id++)
-        t->hidden[id] = t->special[id] || id >= model_size || !in_model[id];
+        t->hidden[id] = t->hidden[id] || id >= model_size || !in_model[id];
     status = read_options(t, model, in_model, model_size, &options, err);
     if (status)
         goto out;
