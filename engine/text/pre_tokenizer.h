@@ -49,6 +49,8 @@ void pre_tokenizer_release(struct pre_tokenizer *);
 
 /* Adds a step that isolates the matches of an expression. */
 enum status pre_tokenizer_add_regex(struct pre_tokenizer *, const char *regex, struct error *err);
+/* Adds a step that isolates every digit. */
+void pre_tokenizer_add_digits(struct pre_tokenizer *);
 /* Adds the step that writes bytes as characters. */
 void pre_tokenizer_add_bytes(struct pre_tokenizer *);
 

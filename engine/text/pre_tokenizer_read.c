@@ -178,6 +178,13 @@ enum status pre_tokenizer_add_regex(struct pre_tokenizer *pre, const char *regex
     return pattern_init(&step->pattern, regex, strlen(regex), true, err);
 }
 
+void pre_tokenizer_add_digits(struct pre_tokenizer *pre)
+{
+    struct splitter *step = add_step(pre, SPLITTER_DIGITS, NULL);
+    if (step)
+        step->behavior = SPLIT_ISOLATED;
+}
+
 void pre_tokenizer_add_bytes(struct pre_tokenizer *pre)
 {
     add_step(pre, SPLITTER_BYTE_LEVEL, NULL);
