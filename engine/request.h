@@ -56,6 +56,8 @@ struct draw_options {
     uint64_t seed;
     bool previews;     /* an EVENT_PREVIEW after each scale but the last */
     int max_pictures;  /* in one reply; then the image-start token is masked */
+    uint32_t first_picture; /* number, within the choice, of the reply's first picture: its ordinal is
+                               65536 * choice + first_picture. 0 but for a reply that is taken up again */
     int32_t *given;    /* [number of codes] codes that are not chosen but given, -1 where chosen; or NULL. malloc'ed */
 };
 
