@@ -1,0 +1,42 @@
+/* vargpt bench: how fast, and how near to what the machine can do. */
+#ifndef VARGPT_CLI_BENCH_H
+#define VARGPT_CLI_BENCH_H
+
+#include "engine/engine.h"
+
+#include <jansson.h>
+
+/* Measured in the same run as what they are compared with. */
+struct bench_limits {
+    double flops, bandwidth;
+};
+
+struct bench_figure {
+    const char *key, *unit; /* "time_ms", "ms" */
+    double value;
+};
+
+/* Where figures go: lines as they come, or one JSON object at the end. */
+struct bench_report {
+    bool as_json;
+    json_t *root; /* {section: [{"name": ..., key: value, ...}]} */
+    struct bench_limits limit;
+};
+
+/* One line: a section's next entry. */
+void bench_tell(struct bench_report *, const char *section, const char *name, const struct bench_figure *,
+                size_t n);
+
+struct bench_model_options {
+    const char *path;
+    int tokens;      /* of the reply whose speed is measured */
+    int max_clients; /* at once: 1, 4, 8 ... up to this many */
+};
+
+/* The stages of a checkpoint, through the engine's public functions. */
+enum status bench_model(struct bench_report *, struct backend *, const struct bench_model_options *,
+                        struct error *);
+
+int bench_main(int argc, char **argv);
+
+#endif
