@@ -57,8 +57,8 @@ void bench_tell(struct bench_report *report, const char *section, const char *na
 static void tell_machine(struct bench_report *report, struct backend *backend)
 {
     const char *level = cpu_level_name(cpu_backend_level(backend));
-    report->limit.flops = cpu_measure_flops(backend);
-    report->limit.bandwidth = cpu_measure_bandwidth(backend);
+    report->limit.flops = cpu_measure_flops(backend, 0.4);
+    report->limit.bandwidth = cpu_measure_bandwidth(backend, 0.4);
     const struct bench_figure figure[] = {
         {"threads", "threads", cpu_backend_threads(backend)},
         {"gflops", "GFLOP/s", report->limit.flops * 1e-9},
@@ -74,10 +74,10 @@ static void on_speed(void *context, const struct op_speed *speed)
     size_t n = 1;
     if (speed->operations > 0)
         figure[n++] = (struct bench_figure){"percent_of_flops", "% of FLOP/s",
-                                            100 * speed->operations / speed->seconds / report->limit.flops};
+                                            100 * speed->operations / speed->seconds / speed->flops};
     if (speed->bytes > 0)
         figure[n++] = (struct bench_figure){"percent_of_bandwidth", "% of GB/s",
-                                            100 * speed->bytes / speed->seconds / report->limit.bandwidth};
+                                            100 * speed->bytes / speed->seconds / speed->bandwidth};
     bench_tell(report, "operations", speed->name, figure, n);
 }
 

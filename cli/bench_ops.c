@@ -2,13 +2,16 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "cpu/cpu_backend.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Every figure is the best of several runs, after one to warm up; inputs are small random numbers. */
+/* Every figure is the best of several runs, after one to warm up; inputs are small random numbers. The limits
+ * it is compared with are measured in the same moments, between the runs and around them: on a shared machine
+ * a share says more than a rate. */
 struct bench {
     struct backend *be;
     const struct bench_ops_options *options;
@@ -62,23 +65,25 @@ static struct weight *weight_new(struct bench *b, enum dtype type, int rows, int
 
 typedef void bench_op(struct bench *, void *context, int round);
 
-/* Seconds of one call. */
-static double time_op(struct bench *b, bench_op *op, void *context)
+/* The best of several runs, beside the machine's limits; operations or bytes 0 = do not tell. */
+static void measure(struct bench *b, const char *name, bench_op *op, void *context, double operations,
+                    double bytes)
 {
     op(b, context, 0);
-    double best = 1e9, end = clock_seconds() + b->options->seconds_each;
+    double best = INFINITY, flops = 0, bandwidth = bytes > 0 ? cpu_measure_bandwidth(b->be, 0.1) : 0;
+    double end = clock_seconds() + b->options->seconds_each;
     for (int round = 1; round < 5 || clock_seconds() < end; round++) {
-        double start = clock_seconds();
+        double limit = operations > 0 ? cpu_measure_flops(b->be, 0) : 0, start = clock_seconds();
+        flops = limit > flops ? limit : flops;
         op(b, context, round);
         double took = clock_seconds() - start;
         best = took < best ? took : best;
     }
-    return best;
-}
-
-static void report(const struct bench *b, const char *name, double seconds, double operations, double bytes)
-{
-    struct op_speed speed = {name, seconds, operations, bytes};
+    if (bytes > 0) {
+        double again = cpu_measure_bandwidth(b->be, 0.1);
+        bandwidth = again > bandwidth ? again : bandwidth;
+    }
+    struct op_speed speed = {name, best, operations, bytes, flops, bandwidth};
     b->options->on_speed(b->options->context, &speed);
 }
 
@@ -98,7 +103,7 @@ static void linear_op(struct bench *b, void *context, int round)
 
 static void bench_linear(struct bench *b, enum dtype type, int outputs, int inner)
 {
-    static const int rows[] = {1, 2, 4, 8, 16, 64, 256};
+    static const int rows[] = {1, 2, 4, 8, 16, 64, 256, 680};
     size_t bytes = dtype_bytes(type, (size_t)outputs * (size_t)inner);
     struct linear_bench k = {.copies = (int)(((size_t)600 << 20) / bytes) + 1};
     if (k.copies > 200)
@@ -111,7 +116,7 @@ static void bench_linear(struct bench *b, enum dtype type, int outputs, int inne
         snprintf(name, sizeof name, "linear %s %d x %d -> %d", dtype_name(type), rows[i], inner, outputs);
         k.x = tensor_new(b, rows[i], inner);
         k.out = tensor_new(b, rows[i], outputs);
-        report(b, name, time_op(b, linear_op, &k), 2.0 * rows[i] * outputs * inner, (double)bytes);
+        measure(b, name, linear_op, &k, 2.0 * rows[i] * outputs * inner, rows[i] <= 16 ? (double)bytes : 0);
         tensor_free(b, k.x);
         tensor_free(b, k.out);
     }
@@ -146,7 +151,7 @@ static void bench_conv(struct bench *b, int size, int channels, int outputs, int
     k.w = weight_new(b, DTYPE_F16, outputs, 9 * channels);
     char name[80];
     snprintf(name, sizeof name, "conv2d 3x3 F16 %d -> %d at %d x %d", channels, outputs, to, to);
-    report(b, name, time_op(b, conv_op, &k), 2.0 * to * to * outputs * 9 * channels, 0);
+    measure(b, name, conv_op, &k, 2.0 * to * to * outputs * 9 * channels, 0);
     tensor_free(b, k.x);
     tensor_free(b, k.out);
     b->be->op->weight_free(b->be, k.w);
@@ -167,7 +172,7 @@ static void bench_group_norm(struct bench *b, int size, int channels)
     k.a = floats_new(b, (size_t)channels);
     char name[80];
     snprintf(name, sizeof name, "group_norm + silu %d channels at %d x %d", channels, size, size);
-    report(b, name, time_op(b, group_norm_op, &k), 0, 12.0 * size * size * channels);
+    measure(b, name, group_norm_op, &k, 0, 12.0 * size * size * channels);
     tensor_free(b, k.x);
     tensor_free(b, k.out);
     b->be->op->free(b->be, k.a);
@@ -211,8 +216,8 @@ static void bench_attention(struct bench *b, const char *what, int spans, int ro
     char name[100];
     snprintf(name, sizeof name, "attention %s %dx%d rows %d keys %dx%d of %d", what, spans, rows, keys, heads,
              group, head_dim);
-    report(b, name, time_op(b, attention_op, &k), 4 * pairs * spans * heads * group * head_dim,
-           8.0 * spans * keys * heads * head_dim);
+    measure(b, name, attention_op, &k, 4 * pairs * spans * heads * group * head_dim,
+            rows == 1 ? 8.0 * spans * keys * heads * head_dim : 0);
     tensor_free(b, k.q);
     tensor_free(b, k.out);
     b->be->op->free(b->be, k.kv.key);
@@ -290,12 +295,12 @@ static void bench_rows(struct bench *b, int rows, int cols)
                            NULL,
                            NULL};
     snprintf(name, sizeof name, "rms_norm %d x %d", rows, cols);
-    report(b, name, time_op(b, rms_norm_op, &k), 0, 8.0 * rows * cols);
+    measure(b, name, rms_norm_op, &k, 0, 8.0 * rows * cols);
     snprintf(name, sizeof name, "silu_mul %d x %d", rows, cols);
-    report(b, name, time_op(b, silu_mul_op, &k), 0, 12.0 * rows * cols);
+    measure(b, name, silu_mul_op, &k, 0, 12.0 * rows * cols);
     snprintf(name, sizeof name, "rope %d x %d", rows, cols / 128 * 128);
     k.x.cols = cols / 128 * 128;
-    report(b, name, time_op(b, rope_op, &k), 0, 8.0 * rows * cols);
+    measure(b, name, rope_op, &k, 0, 8.0 * rows * cols);
     tensor_free(b, k.x);
     tensor_free(b, k.y);
     b->be->op->free(b->be, (void *)k.a);
@@ -314,7 +319,7 @@ static void bench_choice(struct bench *b, int rows, int n, struct choice_filter 
             tensor_row(k.x, r)[i] *= 20;
     }
     snprintf(name, sizeof name, "sample %d x %d %s", rows, n, what);
-    report(b, name, time_op(b, sample_op, &k), 0, 4.0 * rows * n);
+    measure(b, name, sample_op, &k, 0, 0);
     tensor_free(b, k.x);
     free(k.how);
     free(k.chosen);
@@ -325,7 +330,7 @@ static void bench_noise(struct bench *b, int rows, int cols)
     char name[80];
     struct rows_bench k = {.x = tensor_new(b, rows, cols), .noise = xcalloc((size_t)rows, sizeof *k.noise)};
     snprintf(name, sizeof name, "noise %d x %d", rows, cols);
-    report(b, name, time_op(b, noise_op, &k), 0, 4.0 * rows * cols);
+    measure(b, name, noise_op, &k, 0, 0);
     tensor_free(b, k.x);
     free(k.noise);
 }
@@ -337,7 +342,7 @@ static void bench_nearest(struct bench *b, int rows, int entries, int cols)
                            .w = weight_new(b, DTYPE_F32, entries, cols),
                            .chosen = xcalloc((size_t)rows, sizeof *k.chosen)};
     snprintf(name, sizeof name, "nearest %d rows of %d x %d", rows, entries, cols);
-    report(b, name, time_op(b, nearest_op, &k), 3.0 * rows * entries * cols, 0);
+    measure(b, name, nearest_op, &k, 3.0 * rows * entries * cols, 0);
     tensor_free(b, k.x);
     b->be->op->weight_free(b->be, k.w);
     free(k.chosen);
@@ -348,19 +353,20 @@ static bool wanted(const struct bench *b, const char *name)
     return !b->options->only || !strcmp(b->options->only, name);
 }
 
-static void bench_linears(struct bench *b)
+static void all_linear(struct bench *b)
 {
     for (int type = DTYPE_BF16; type >= DTYPE_F32; type--) {
         bench_linear(b, (enum dtype)type, 4096, 4096);
         if (type == DTYPE_BF16) {
             bench_linear(b, DTYPE_BF16, 11008, 4096);
+            bench_linear(b, DTYPE_BF16, 7680, 1920);
             bench_linear(b, DTYPE_BF16, 1536, 576);
             bench_linear(b, DTYPE_BF16, 64, 64);
         }
     }
 }
 
-static void bench_convs(struct bench *b)
+static void all_conv2d(struct bench *b)
 {
     bench_conv(b, 256, 160, 160, 1);
     bench_conv(b, 16, 640, 640, 1);
@@ -368,9 +374,10 @@ static void bench_convs(struct bench *b)
     bench_conv(b, 256, 160, 3, 1);
 }
 
-static void bench_attentions(struct bench *b)
+static void all_attention(struct bench *b)
 {
     bench_attention(b, "decode", 1, 1, 1023, 32, 1, 128, MASK_CAUSAL);
+    bench_attention(b, "decode", 1, 1, 8191, 32, 1, 128, MASK_CAUSAL);
     bench_attention(b, "decode", 8, 1, 1023, 3, 3, 64, MASK_CAUSAL);
     bench_attention(b, "prefill", 1, 256, 768, 32, 1, 128, MASK_CAUSAL);
     bench_attention(b, "scale", 2, 256, 424, 30, 1, 64, MASK_FULL);
@@ -378,7 +385,7 @@ static void bench_attentions(struct bench *b)
     bench_attention(b, "vae", 1, 256, 0, 1, 1, 640, MASK_FULL);
 }
 
-static void bench_choices(struct bench *b)
+static void all_sample(struct bench *b)
 {
     bench_choice(b, 256, 4096, (struct choice_filter){1, 900, 0.96f, 0}, "top_k 900 top_p 0.96");
     bench_choice(b, 1, 32064, (struct choice_filter){0.7f, 0, 0.9f, 0}, "top_p 0.9");
@@ -389,19 +396,19 @@ void bench_ops(struct backend *be, const struct bench_ops_options *options)
 {
     struct bench b = {.be = be, .options = options, .random = 1};
     if (wanted(&b, "linear"))
-        bench_linears(&b);
+        all_linear(&b);
     if (wanted(&b, "conv2d"))
-        bench_convs(&b);
+        all_conv2d(&b);
     if (wanted(&b, "group_norm"))
         bench_group_norm(&b, 256, 160);
     if (wanted(&b, "attention"))
-        bench_attentions(&b);
+        all_attention(&b);
     if (wanted(&b, "rows"))
         bench_rows(&b, 64, 4096);
     if (wanted(&b, "noise"))
         bench_noise(&b, 256, 4096);
     if (wanted(&b, "sample"))
-        bench_choices(&b);
+        all_sample(&b);
     if (wanted(&b, "nearest"))
         bench_nearest(&b, 256, 4096, 32);
 }

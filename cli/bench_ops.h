@@ -7,9 +7,10 @@
 
 struct op_speed {
     const char *name; /* operation, types and shape */
-    double seconds;   /* of one call */
+    double seconds;   /* of one call, the best of several */
     double operations,
         bytes; /* of one call: floating-point operations, memory that must be moved; 0 = not told */
+    double flops, bandwidth; /* what the machine could do in those moments; 0 where the above is */
 };
 
 struct bench_ops_options {
