@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void release_message(struct said *m)
+void said_release(struct said *m)
 {
     for (size_t i = 0; i < m->n_parts; i++) {
         free(m->part[i].text);
@@ -13,12 +13,13 @@ static void release_message(struct said *m)
         free(m->part[i].codes);
     }
     free(m->part);
+    *m = (struct said){.role = m->role};
 }
 
 void conversation_cut(struct conversation *c, size_t count)
 {
     while (c->count > count)
-        release_message(&c->message[--c->count]);
+        said_release(&c->message[--c->count]);
 }
 
 void conversation_release(struct conversation *c)

@@ -31,6 +31,7 @@ struct said *conversation_turn(struct conversation *, const char *role);
 /* Drops the messages from number `count` on. */
 void conversation_cut(struct conversation *, size_t count);
 
+void said_release(struct said *); /* leaves one without parts */
 void said_add_text(struct said *, const char *text, size_t length);
 /* Take the picture and the codes. */
 void said_add_seen(struct said *, struct picture *);
