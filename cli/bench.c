@@ -1,27 +1,11 @@
 #include "cli/bench.h"
 
-#include "base/memory.h"
 #include "cli/bench_ops.h"
+#include "cli/cli.h"
 #include "cpu/cpu_backend.h"
 
-#include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-
-static const char usage[] =
-    "usage: vargpt bench [-m MODEL] [--threads N] [--op KIND|none] [--tokens N] [--clients N] [--json]\n"
-    "Measures what this machine can do, how near the operations come to it (--op linear, conv2d, attention, "
-    "...; 'all';\n"
-    "default: linear, conv2d and attention without -m, none with it) and, with -m, every stage of a "
-    "checkpoint.\n";
-
-struct bench_options {
-    struct bench_model_options model;
-    const char *op;
-    int threads;
-    bool json;
-};
 
 /* ---- the report ---- */
 
@@ -81,86 +65,54 @@ static void on_speed(void *context, const struct op_speed *speed)
     bench_tell(report, "operations", speed->name, figure, n);
 }
 
-static void tell_operations(struct bench_report *report, struct backend *backend,
-                            const struct bench_options *o)
+/* only: the kind asked for, "all", or NULL for the usual ones. */
+static void tell_operations(struct bench_report *report, struct backend *backend, const char *only)
 {
     static const char *const usual[] = {"linear", "conv2d", "attention"};
-    struct bench_ops_options options = {.seconds_each = 0.2, .on_speed = on_speed, .context = report};
-    if (o->op) {
-        options.only = strcmp(o->op, "all") ? o->op : NULL;
-        if (strcmp(o->op, "none") != 0)
-            bench_ops(backend, &options);
+    struct bench_ops_options options = {
+        .only = only, .seconds_each = 0.2, .on_speed = on_speed, .context = report};
+    if (only) {
+        options.only = strcmp(only, "all") ? only : NULL;
+        bench_ops(backend, &options);
         return;
     }
-    for (size_t i = 0; !o->model.path && i < sizeof usual / sizeof *usual; i++) {
+    for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         options.only = usual[i];
         bench_ops(backend, &options);
     }
 }
 
-/* ---- the command ---- */
-
-static bool read_count(const char *text, int *out)
+/* The machine, and its operations where they are asked for or nothing else is. */
+static enum status measure_machine(struct bench_report *report, const struct config *c, struct error *err)
 {
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < 1 || n > 100000)
-        return false;
-    *out = (int)n;
-    return true;
-}
-
-static bool options_read(struct bench_options *o, int argc, char **argv)
-{
-    *o = (struct bench_options){.model = {.tokens = 64, .max_clients = 8}};
-    for (int i = 1; i < argc; i++) {
-        const char *name = argv[i];
-        if (!strcmp(name, "--json")) {
-            o->json = true;
-            continue;
-        }
-        const char *value = ++i < argc ? argv[i] : NULL;
-        if (!value)
-            return false;
-        if (!strcmp(name, "-m") || !strcmp(name, "--model"))
-            o->model.path = value;
-        else if (!strcmp(name, "--op"))
-            o->op = value;
-        else if (!(!strcmp(name, "--threads") && read_count(value, &o->threads)) &&
-                 !(!strcmp(name, "--tokens") && read_count(value, &o->model.tokens)) &&
-                 !(!strcmp(name, "--clients") && read_count(value, &o->model.max_clients)))
-            return false;
-    }
-    return true;
+    const char *only = c->args.count ? c->args.item[0] : NULL;
+    struct backend *backend;
+    if (cli_open_backend(&backend, c, err))
+        return err->status;
+    tell_machine(report, backend);
+    if (only || !config_given(c, "model"))
+        tell_operations(report, backend, only);
+    cli_close_backend(backend);
+    if (only && !json_object_get(report->root, "operations"))
+        return error_set(err, STATUS_BAD_REQUEST, "no operation '%s' to measure", only);
+    return STATUS_OK;
 }
 
 int bench_main(int argc, char **argv)
 {
-    struct bench_options o;
-    struct backend *backend = NULL;
+    struct config config;
     struct error err = {0};
-    if (!options_read(&o, argc, argv)) {
-        fputs(usage, stderr);
-        return 2;
-    }
-    struct bench_report report = {.as_json = o.json, .root = json_object()};
-    int code = 1;
-    if (cpu_backend_open(&backend, o.threads, CPU_AVX512, &err))
-        goto out;
-    tell_machine(&report, backend);
-    tell_operations(&report, backend, &o);
-    if (o.model.path && bench_model(&report, backend, &o.model, &err))
-        goto out;
-    if (o.json) {
+    int code;
+    if (!cli_begin(&config, COMMAND_BENCH, argc, argv, &code))
+        return code;
+    struct bench_report report = {.as_json = config.json, .root = json_object()};
+    code = EXIT_DONE;
+    if (measure_machine(&report, &config, &err) ||
+        (config_given(&config, "model") && bench_model(&report, &config, &err)))
+        code = cli_fail(&err);
+    else if (config.json)
         json_dumpf(report.root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
-        printf("\n");
-    }
-    code = 0;
-out:
-    if (code)
-        fprintf(stderr, "vargpt bench: %s\n", err.message);
-    cpu_backend_close(backend);
     json_decref(report.root);
+    config_release(&config);
     return code;
 }

@@ -2,6 +2,7 @@
 #ifndef VARGPT_CLI_BENCH_H
 #define VARGPT_CLI_BENCH_H
 
+#include "config/config.h"
 #include "engine/engine.h"
 
 #include <jansson.h>
@@ -27,16 +28,7 @@ struct bench_report {
 void bench_tell(struct bench_report *, const char *section, const char *name, const struct bench_figure *,
                 size_t n);
 
-struct bench_model_options {
-    const char *path;
-    int tokens;      /* of the reply whose speed is measured */
-    int max_clients; /* at once: 1, 4, 8 ... up to this many */
-};
-
-/* The stages of a checkpoint, through the engine's public functions. */
-enum status bench_model(struct bench_report *, struct backend *, const struct bench_model_options *,
-                        struct error *);
-
-int bench_main(int argc, char **argv);
+/* The stages of the checkpoint of the settings, through the engine's public functions. */
+enum status bench_model(struct bench_report *, const struct config *, struct error *);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "cli/bench.h"
+#include "cli/cli.h"
 #include "cli/run.h"
 #include "engine/model/checkpoint.h"
 #include "engine/prompt.h"
@@ -13,10 +14,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+enum { REPLY_TOKENS = 64, MOST_CLIENTS = 8 };
+
 struct bench_stage {
     struct bench_report *report;
     struct engine *engine;
-    const struct bench_model_options *options;
+    const struct config *config;
+    int tokens;                    /* of the replies whose speed is measured */
     double llm_bytes, llm_weights; /* read for each token: all of the LLM's matrices but the embedding */
     int prompts;                   /* made so far: each differs from the others from its first word on */
     struct error *err;
@@ -165,7 +169,7 @@ static bool bench_decode(struct bench_stage *s)
     struct request *request = text_request(s, 8, NULL);
     if (!request)
         return false;
-    request->text.max_tokens = s->options->tokens;
+    request->text.max_tokens = s->tokens;
     run_start(&run, s->engine, request, RUN_UNTRACED);
     bool done = finish(s, &run);
     if (done && run.n_tokens > 1) {
@@ -193,7 +197,7 @@ static bool bench_clients(struct bench_stage *s, int clients)
         struct request *request = text_request(s, 8, NULL);
         if (!(done = request != NULL))
             break;
-        request->text.max_tokens = s->options->tokens;
+        request->text.max_tokens = s->tokens;
         run_start(&run[started], s->engine, request, RUN_UNTRACED);
     }
     for (int i = 0; i < started; i++) {
@@ -204,7 +208,7 @@ static bool bench_clients(struct bench_stage *s, int clients)
     free(run);
     if (done) {
         char name[64];
-        snprintf(name, sizeof name, "replies of %d tokens, %d at once", s->options->tokens, clients);
+        snprintf(name, sizeof name, "replies of %d tokens, %d at once", s->tokens, clients);
         struct bench_figure figure[] = {{"tokens_per_second", "tokens/s altogether",
                                          (double)tokens / seconds_between(start, clock_ns())}};
         tell(s, name, figure, 1);
@@ -280,7 +284,7 @@ static enum status count_weights(struct bench_stage *s)
 {
     struct checkpoint *ck;
     bool tied = engine_config(s->engine)->llm.tied_head;
-    if (checkpoint_open(&ck, s->options->path, s->err))
+    if (checkpoint_open(&ck, s->config->model, s->err))
         return s->err->status;
     for (size_t i = 0; i < checkpoint_count(ck); i++) {
         const struct checkpoint_tensor *t = checkpoint_at(ck, i);
@@ -304,22 +308,25 @@ static bool bench_stages(struct bench_stage *s)
     }
     if (!bench_decode(s))
         return false;
-    for (int clients = 1; clients <= s->options->max_clients; clients = clients == 1 ? 4 : clients * 2) {
+    for (int clients = 1; clients <= MOST_CLIENTS; clients = clients == 1 ? 4 : clients * 2) {
         if (!bench_clients(s, clients))
             return false;
     }
     return bench_drawing(s);
 }
 
-enum status bench_model(struct bench_report *report, struct backend *backend,
-                        const struct bench_model_options *options, struct error *err)
+enum status bench_model(struct bench_report *report, const struct config *c, struct error *err)
 {
-    struct engine_options engine_options = {.model_path = options->path};
-    struct bench_stage s = {.report = report, .options = options, .err = err};
+    struct cli_engine opened = {0};
     int64_t start = clock_ns();
     peak_megabytes();
-    if (engine_open(&s.engine, backend, &engine_options, err))
+    if (cli_open_engine(&opened, c, NULL, NULL, err))
         return err->status;
+    struct bench_stage s = {.report = report,
+                            .config = c,
+                            .engine = opened.engine,
+                            .err = err,
+                            .tokens = c->max_tokens > 0 ? c->max_tokens : REPLY_TOKENS};
     struct engine_memory memory = engine_memory(s.engine);
     struct bench_figure figure[] = {
         {"time_ms", "ms", seconds_between(start, clock_ns()) * 1e3},
@@ -330,6 +337,6 @@ enum status bench_model(struct bench_report *report, struct backend *backend,
     tell(&s, "load", figure, 4);
     if (count_weights(&s) == STATUS_OK)
         bench_stages(&s);
-    engine_close(s.engine);
+    cli_close_engine(&opened);
     return err->status;
 }

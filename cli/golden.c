@@ -1,8 +1,8 @@
 #include "cli/golden.h"
 
 #include "base/memory.h"
+#include "cli/cli.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -30,31 +30,9 @@ static bool file_exists(const struct golden *g, const char *name)
 
 char *golden_read(const struct golden *g, const char *name, size_t *length, struct error *err)
 {
-    char *path = golden_path(g, name), *text = NULL;
-    struct buffer bytes;
-    buffer_init(&bytes, FILE_MAX);
-    FILE *f = fopen(path, "rb");
-    if (!f) {
-        error_set(err, STATUS_BAD_FILE, "%.150s: %s", path, strerror(errno));
-        goto out;
-    }
-    size_t got = 0;
-    do {
-        char *to = buffer_reserve(&bytes, 1 << 16);
-        got = to ? fread(to, 1, 1 << 16, f) : 0;
-        bytes.length += got;
-    } while (got > 0);
-    buffer_append(&bytes, "", 0);
-    if (ferror(f) || buffer_failed(&bytes))
-        error_set(err, STATUS_BAD_FILE, "%.150s: cannot be read", path);
-    else
-        text = buffer_take(&bytes, length);
-out:
-    if (f)
-        fclose(f);
-    buffer_release(&bytes);
+    char *path = golden_path(g, name), *bytes = cli_read_file(path, FILE_MAX, length, err);
     free(path);
-    return text;
+    return bytes;
 }
 
 enum status golden_picture(const struct golden *g, const char *name, struct picture *out, struct error *err)

@@ -23,7 +23,8 @@ void golden_release(struct golden *);
 
 /* folder/name, malloc'ed. */
 char *golden_path(const struct golden *, const char *name);
-/* A whole file of the set, malloc'ed and NUL-terminated; NULL with err set when it cannot be read. */
+/* A whole file of the set, malloc'ed and NUL-terminated (*length bytes); NULL with err set when it cannot be
+ * read. */
 char *golden_read(const struct golden *, const char *name, size_t *length, struct error *err);
 enum status golden_picture(const struct golden *, const char *name, struct picture *out, struct error *err);
 

@@ -1,64 +1,12 @@
 /* vargpt verify: compares this program with golden sets, case by case. */
 #include "cli/verify.h"
 
-#include "base/memory.h"
-#include "cpu/cpu_backend.h"
+#include "cli/cli.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-static const char usage[] =
-    "usage: vargpt verify [--threads N] [--level scalar|avx2|avx512] GOLDEN_DIR...\n"
-    "Runs every case of golden sets (tests/golden/README.md) and tells how far off each is.\n";
-
-struct verify_options {
-    int threads;
-    enum cpu_level level;
-    char **folder;
-    int n_folders;
-};
-
-static bool read_threads(const char *text, int *out)
-{
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || end == text || *end || n < 0 || n > 4096)
-        return false;
-    *out = (int)n;
-    return true;
-}
-
-static bool read_level(const char *text, enum cpu_level *out)
-{
-    for (int level = CPU_SCALAR; level <= CPU_AVX512; level++) {
-        if (!strcmp(text, cpu_level_name((enum cpu_level)level))) {
-            *out = (enum cpu_level)level;
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool options_read(struct verify_options *o, int argc, char **argv)
-{
-    *o = (struct verify_options){.level = CPU_AVX512};
-    int i = 1;
-    for (; i < argc && argv[i][0] == '-'; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (!(!strcmp(argv[i], "--threads") && read_threads(value, &o->threads)) &&
-            !(!strcmp(argv[i], "--level") && read_level(value, &o->level)))
-            return false;
-        i++;
-    }
-    o->folder = argv + i;
-    o->n_folders = argc - i;
-    return o->n_folders > 0;
-}
 
 static bool is_folder(const struct golden *g, const char *name)
 {
@@ -94,30 +42,31 @@ static void list_unseen(const struct golden *g)
     }
 }
 
-static void verify_model_set(struct golden *g, struct backend *backend)
+static void verify_model_set(struct golden *g, struct config *c)
 {
+    struct cli_engine opened = {0};
     struct error err = {0};
-    char *path = golden_path(g, "checkpoint");
-    struct engine_options options = {.model_path = path};
-    if (engine_open(&g->engine, backend, &options, &err)) {
+    free(c->model);
+    c->model = golden_path(g, "checkpoint");
+    if (cli_open_engine(&opened, c, NULL, NULL, &err)) {
         golden_tell_failure(g, "checkpoint", "%s", err.message);
-    } else {
-        verify_tokenizer(g, engine_tokenizer(g->engine));
-        verify_chat(g);
-        verify_preprocess(g);
-        verify_vision(g);
-        verify_llm(g);
-        verify_generate(g);
-        verify_adaln(g);
-        verify_encode(g);
-        verify_rng(g);
-        list_unseen(g);
+        return;
     }
-    engine_close(g->engine);
-    free(path);
+    g->engine = opened.engine;
+    verify_tokenizer(g, engine_tokenizer(g->engine));
+    verify_chat(g);
+    verify_preprocess(g);
+    verify_vision(g);
+    verify_llm(g);
+    verify_generate(g);
+    verify_adaln(g);
+    verify_encode(g);
+    verify_rng(g);
+    list_unseen(g);
+    cli_close_engine(&opened);
 }
 
-static void verify_set(const char *folder, struct backend *backend, int *passed, int *failed)
+static void verify_set(const char *folder, struct config *c, int *passed, int *failed)
 {
     struct golden g;
     struct error err = {0};
@@ -128,7 +77,7 @@ static void verify_set(const char *folder, struct backend *backend, int *passed,
         return;
     }
     if (is_folder(&g, "checkpoint"))
-        verify_model_set(&g, backend);
+        verify_model_set(&g, c);
     else
         verify_tokenizer_set(&g);
     printf("%s: %d passed, %d failed\n\n", folder, g.passed, g.failed);
@@ -139,21 +88,21 @@ static void verify_set(const char *folder, struct backend *backend, int *passed,
 
 int verify_main(int argc, char **argv)
 {
-    struct verify_options o;
-    struct backend *backend = NULL;
+    struct config config;
     struct error err = {0};
-    int passed = 0, failed = 0;
-    if (!options_read(&o, argc, argv)) {
-        fputs(usage, stderr);
-        return 2;
+    int passed = 0, failed = 0, code;
+    if (!cli_begin(&config, COMMAND_VERIFY, argc, argv, &code))
+        return code;
+    if (config.args.count == 0) {
+        error_set(&err, STATUS_BAD_REQUEST, "which golden folder?");
+        code = cli_usage(COMMAND_VERIFY, &err);
+        goto out;
     }
-    if (cpu_backend_open(&backend, o.threads, o.level, &err)) {
-        fprintf(stderr, "vargpt verify: %s\n", err.message);
-        return 1;
-    }
-    for (int i = 0; i < o.n_folders; i++)
-        verify_set(o.folder[i], backend, &passed, &failed);
-    cpu_backend_close(backend);
+    for (size_t i = 0; i < config.args.count; i++)
+        verify_set(config.args.item[i], &config, &passed, &failed);
     printf("%d passed, %d failed\n", passed, failed);
-    return failed ? 1 : 0;
+    code = failed ? EXIT_FAILED : EXIT_DONE;
+out:
+    config_release(&config);
+    return code;
 }

@@ -30,6 +30,4 @@ void verify_rng(struct golden *);
  * either way. */
 bool verify_run(struct golden *, const char *name, struct request *, struct run *);
 
-int verify_main(int argc, char **argv);
-
 #endif

@@ -34,13 +34,17 @@ const struct command_text command_texts[COMMAND_COUNT] = {
         "that serving it needs. Weights are not read.",
         "vargpt inspect models/demo\n"
         "vargpt inspect llama.gguf --json\n", 1},
-    [COMMAND_VERIFY] = {"verify", "compare with reference vectors", "DIR",
-        "Runs the cases of a golden folder (cases.json, expected.safetensors, checkpoint/) and compares every "
-        "stage.",
-        "vargpt verify tests/golden/tiny-a\n", 1},
-    [COMMAND_BENCH] = {"bench", "measure this machine with a model", "",
-        "Measures loading, reading prompts, writing text and drawing.",
-        "vargpt bench -m models/demo\n", 0},
+    [COMMAND_VERIFY] = {"verify", "compare with reference vectors", "DIR...",
+        "Runs every case of golden folders (cases.json, expected.safetensors, checkpoint/; or tokenizer.json and "
+        "tokenizer.jsonl) and prints how far off each is, and how far off it may be.",
+        "vargpt verify tests/golden/tiny-a tests/golden/tiny-b\n", 64},
+    [COMMAND_BENCH] = {"bench", "measure this machine, and a model on it", "[OPERATION]",
+        "Measures what the processor and its memory can do and how near the operations come to it: products, "
+        "convolutions and attention, or the OPERATION named (linear, conv2d, group_norm, attention, rows, noise, "
+        "sample, nearest, all). With -m instead: loading, looking at a picture, reading prompts, writing text, "
+        "drawing, and several requests at once.",
+        "vargpt bench\n"
+        "vargpt bench -m models/demo --json\n", 1},
     [COMMAND_HEALTH] = {"health", "ask a server whether it is ready", "",
         "Ends with 0 when the server answers /health with 200, otherwise with 1 and the reason. For a container's "
         "health check.",

@@ -131,8 +131,8 @@ static enum status take_argument(struct config *c, enum command command, const c
     if (c->args.count >= t->max_args && t->max_args == 0)
         return error_set(err, STATUS_BAD_REQUEST, "%s takes no argument '%s'", t->name, text);
     if (c->args.count >= t->max_args)
-        return error_set(err, STATUS_BAD_REQUEST, "%s takes one argument, not also '%s': put text in quotes",
-                         t->name, text);
+        return error_set(err, STATUS_BAD_REQUEST, "%s takes %zu argument%s, not also '%s'%s", t->name, t->max_args,
+                         t->max_args == 1 ? "" : "s", text, t->max_args == 1 ? ": put text in quotes" : "");
     c->args.item = xrealloc(c->args.item, (c->args.count + 1) * sizeof *c->args.item);
     c->args.item[c->args.count++] = xstrdup(text);
     return STATUS_OK;
