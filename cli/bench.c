@@ -110,8 +110,8 @@ int bench_main(int argc, char **argv)
     if (measure_machine(&report, &config, &err) ||
         (config_given(&config, "model") && bench_model(&report, &config, &err)))
         code = cli_fail(&err);
-    else if (config.json)
-        json_dumpf(report.root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6));
+    else if (config.json && json_dumpf(report.root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0)
+        printf("\n");
     json_decref(report.root);
     config_release(&config);
     return code;
