@@ -151,8 +151,8 @@ static void check_scale(struct golden *g, const char *of, const struct run *run,
         char name[NAME_SIZE];
         snprintf(name, sizeof name, "generate.%s.%s.%d", of, part[i].what, scale);
         const struct run_rows *got = run_find(run, part[i].point, scale);
-        if (!golden_has(g, name))
-            continue; /* the set shows some scales only */
+        if (!golden_has(g, name) || (part[i].point == TRACE_UNCOND_LOGITS && !got))
+            continue; /* the set shows some scales only; without guidance see check_unguided */
         if (part[i].point == TRACE_FEATURE_MAP)
             compare_map(g, name, got, part[i].tolerance);
         else
@@ -190,6 +190,27 @@ static void set_drawing(struct request *request, const json_t *one)
     request->draw.first_picture = (uint32_t)(ordinal % ORDINALS_PER_CHOICE);
 }
 
+/* Without guidance the unconditional branch is not run at all. The set has its logits all the same: they are
+ * taken from a run with guidance too small to change a logit. */
+static void check_unguided(struct golden *g, const char *of, const json_t *one)
+{
+    char name[NAME_SIZE];
+    struct run run;
+    struct request *request = verify_case_prompt(g, join(name, "generate.", of, "prompt"), one);
+    if (!request)
+        return;
+    set_drawing(request, one);
+    request->draw.guidance = 1e-30f;
+    if (verify_run(g, join(name, "generate.", of, "uncond_logits"), request, &run)) {
+        for (int s = 0; s < engine_config(g->engine)->drawing.n_scales; s++) {
+            snprintf(name, sizeof name, "generate.%s.uncond_logits.%d", of, s);
+            if (golden_has(g, name))
+                compare_first_rows(g, name, run_find(&run, TRACE_UNCOND_LOGITS, s), 1e-3);
+        }
+    }
+    run_release(&run);
+}
+
 static void check_generate(struct golden *g, const char *of, const json_t *one)
 {
     char name[NAME_SIZE];
@@ -198,9 +219,12 @@ static void check_generate(struct golden *g, const char *of, const json_t *one)
     if (!request)
         return;
     set_drawing(request, one);
+    bool guided = request->draw.guidance != 0;
     if (verify_run(g, join(name, "generate.", of, "run"), request, &run))
         check_drawing(g, of, one, &run);
     run_release(&run);
+    if (!guided)
+        check_unguided(g, of, one);
 }
 
 void verify_generate(struct golden *g)
