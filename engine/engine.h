@@ -102,11 +102,6 @@ struct engine_status {
 };
 void engine_look(struct engine *, struct engine_status *out);
 
-/* For `vargpt verify`: the image decoder's constants (docs/model.md, section 5). block -1: the condition [C]; -2: the head's
- * s, b [2, C]; otherwise that block's gamma1 gamma2 sigma1 sigma2 beta1 beta2 [6, C]. STATUS_BAD_REQUEST when the model has
- * none. */
-enum status engine_adaln(const struct engine *, int block, float *out);
-
 /* Bytes that were taken, for start-up lines, `vargpt inspect` and `vargpt bench`. */
 struct engine_memory {
     size_t weights, cache, work;
