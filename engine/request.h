@@ -57,6 +57,8 @@ struct draw_options {
     struct choice_filter filter; /* defaults: temperature 1, top_k 900, top_p 0.96 */
     float guidance;              /* classifier-free guidance, default 1.5 */
     uint64_t seed;
+    uint32_t first_picture; /* number, within the choice, of the reply's first picture: its ordinal is
+                               65536 * choice + first_picture. 0 but for a reply that is taken up again */
     bool previews;     /* an EVENT_PREVIEW after each scale but the last */
     int max_pictures;  /* in one reply; then the image-start token is masked */
     int32_t *given;    /* [engine_picture_tokens()] codes that are not chosen but given, -1 where chosen; or NULL.
