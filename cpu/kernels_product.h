@@ -2,9 +2,10 @@
 
 /* The sums of rows x tile products of k columns: each has one vector accumulator that takes the columns in
  * order, LANES at a time, and is then folded as vf_sum does; so a product is the same bytes in whichever tile
- * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o] */
+ * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o]. With ask, the weights `ahead` bytes further on are
+ * asked for. */
 INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
-                         enum dtype type)
+                         enum dtype type, bool ask, size_t ahead)
 {
     vf acc[ROW_BLOCK][TILE];
     UNROLL(4)
@@ -23,6 +24,8 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
         UNROLL(8)
         for (int o = 0; o < tile; o++) {
             vf wv = load_weight(w[o], i, type);
+            if (ask)
+                __builtin_prefetch((const char *)w[o] + (type == DTYPE_F32 ? 4 : 2) * (size_t)i + ahead, 0, 2);
             UNROLL(4)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
@@ -54,28 +57,28 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
 }
 
 INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int k,
-                      enum dtype type)
+                      enum dtype type, bool ask, size_t ahead)
 {
     switch (rows) {
-    case 1: tile_product(sum, x, 1, w, TILE, k, type); break;
-    case 2: tile_product(sum, x, 2, w, TILE, k, type); break;
-    case 3: tile_product(sum, x, 3, w, TILE, k, type); break;
-    default: tile_product(sum, x, 4, w, TILE, k, type); break;
+    case 1: tile_product(sum, x, 1, w, TILE, k, type, ask, ahead); break;
+    case 2: tile_product(sum, x, 2, w, TILE, k, type, ask, ahead); break;
+    case 3: tile_product(sum, x, 3, w, TILE, k, type, ask, ahead); break;
+    default: tile_product(sum, x, 4, w, TILE, k, type, ask, ahead); break;
     }
 }
 
 static void tile_f32(float *sum, const float *const *x, int rows, const void *const *w, int k)
 {
-    tile_rows(sum, x, rows, w, k, DTYPE_F32);
+    tile_rows(sum, x, rows, w, k, DTYPE_F32, false, 0);
 }
 
-static void tile_any(float *sum, const float *const *x, int rows, const void *const *w, int k,
-                     enum dtype type)
+static void tile_stored(float *sum, const float *const *x, int rows, const void *const *w, int k,
+                        enum dtype type, size_t ahead)
 {
     switch (type) {
-    case DTYPE_F16: tile_rows(sum, x, rows, w, k, DTYPE_F16); break;
-    case DTYPE_BF16: tile_rows(sum, x, rows, w, k, DTYPE_BF16); break;
-    default: tile_f32(sum, x, rows, w, k); break;
+    case DTYPE_F16: tile_rows(sum, x, rows, w, k, DTYPE_F16, true, ahead); break;
+    case DTYPE_BF16: tile_rows(sum, x, rows, w, k, DTYPE_BF16, true, ahead); break;
+    default: tile_rows(sum, x, rows, w, k, DTYPE_F32, true, ahead); break;
     }
 }
 
@@ -100,10 +103,10 @@ static const void *weight_at(const struct matmul *m, int output, int column)
     return (const char *)m->w + (size_t)output * m->w_pitch + dtype_bytes(m->type, (size_t)column);
 }
 
-/* The tile of outputs from o on, for rows r .. r+rows-1, over k columns from k0 on, from weights (or their
- * copies) w. */
-INLINE void do_tile(const struct matmul *m, const void *const *w, enum dtype type, int o, int r, int k0,
-                    int k)
+/* The tile of outputs from o on, for rows r .. r+rows-1, over k columns from k0 on, from weights as they are
+ * stored (those `ahead` bytes further on are next) or from their copies. */
+INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, size_t ahead, int o, int r,
+                    int k0, int k)
 {
     int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
     int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
@@ -113,7 +116,10 @@ INLINE void do_tile(const struct matmul *m, const void *const *w, enum dtype typ
     float sum[TILE_SUMS];
     for (int i = 0; i < rows; i++)
         x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
-    tile_any(sum, x, rows, w, k, type);
+    if (copies)
+        tile_f32(sum, x, rows, w, k);
+    else
+        tile_stored(sum, x, rows, w, k, m->type, ahead);
     if (tile == TILE && rows == ROW_BLOCK)
         put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, add);
     else
@@ -121,7 +127,7 @@ INLINE void do_tile(const struct matmul *m, const void *const *w, enum dtype typ
 }
 
 /* A few rows: weights are converted on their way into the registers. A tile's rows are read to their end
- * before the next tile begins, which is the order memory likes. */
+ * before the next tile begins, which is the order memory likes; meanwhile the next tile's are asked for. */
 static void matmul_few(const struct matmul *m)
 {
     for (int o = 0; o < m->outputs; o += TILE) {
@@ -132,7 +138,7 @@ static void matmul_few(const struct matmul *m)
             for (int t = 0; t < TILE; t++)
                 w[t] = weight_at(m, o + (t < tile ? t : 0), k0);
             for (int r = 0; r < m->rows; r += ROW_BLOCK)
-                do_tile(m, w, m->type, o, r, k0, k);
+                do_tile(m, w, false, TILE * m->w_pitch, o, r, k0, k);
         }
     }
 }
@@ -177,7 +183,7 @@ static void do_block(const struct matmul *m, int o, int k0, int next_o, int next
     }
     for (int r = 0; r < m->rows; r += ROW_BLOCK) {
         ask_ahead(&next, ask);
-        do_tile(m, w, DTYPE_F32, o, r, k0, k);
+        do_tile(m, w, true, 0, o, r, k0, k);
     }
 }
 
