@@ -109,6 +109,7 @@ const struct cpu_kernels *GET_KERNELS(void)
         .to_f32 = to_f32,
         .rms_norm = rms_norm,
         .layer_norm = layer_norm,
+        .column_sums = column_sums,
         .head_norm = head_norm,
         .rope = rope,
         .silu_mul = silu_mul,
