@@ -56,13 +56,13 @@ static void to_f32(float *out, const void *in, enum dtype type, int n)
     }
 }
 
-#include "cpu/kernels_product.h"
+#include "cpu/kernels_product_body.h"
 
-#include "cpu/kernels_activation.h"
+#include "cpu/kernels_activation_body.h"
 
-#include "cpu/kernels_rows.h"
+#include "cpu/kernels_rows_body.h"
 
-#include "cpu/kernels_attention.h"
+#include "cpu/kernels_attention_body.h"
 
 /* --- the machine --- */
 
