@@ -23,12 +23,6 @@ static const char commands_text[] = "/image FILE     show the model a picture wi
                                     "//...           a line that begins with a slash\n"
                                     "Ctrl-C stops a reply.\n";
 
-static void report(const struct error *err)
-{
-    fflush(stdout);
-    fprintf(stderr, "vargpt: %s\n", err->message);
-}
-
 static void say(struct chat *c, const char *text, size_t length)
 {
     said_add_text(conversation_turn(&c->talk, "user"), text, length);
@@ -90,7 +84,7 @@ static enum chat_end answer(struct chat *c, bool draw, struct error *err)
     if (c->talk.count && strcmp(c->talk.message[c->talk.count - 1].role, "user") == 0)
         conversation_cut(&c->talk, c->talk.count - 1);
     if (end == CHAT_FAILED)
-        report(err);
+        cli_fail(err);
     else if (end == CHAT_STOPPED)
         fputs("[stopped]\n", stderr);
     return end;
@@ -135,7 +129,7 @@ static bool run_command(struct chat *c, const char *line)
         error_set(&err, STATUS_BAD_REQUEST, "no command %.*s: /help lists them", (int)word, line);
     free(path);
     if (err.status != STATUS_OK)
-        report(&err);
+        cli_fail(&err);
     return !quit;
 }
 

@@ -125,6 +125,7 @@ static void take_picture(struct incoming *in, struct reply_event *e)
 static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uint64_t id, struct error *err)
 {
     enum chat_end end = CHAT_DONE;
+    bool cut = false;
     for (bool going = true; going;) {
         struct reply_event e;
         if (interrupt_take()) {
@@ -141,10 +142,14 @@ static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uin
             *err = e.error;
             end = CHAT_FAILED;
         }
+        if (e.kind == REPLY_DONE && e.finish == FINISH_LENGTH)
+            cut = true;
         going = e.kind != REPLY_DONE && e.kind != REPLY_FAILED;
         reply_event_release(&e);
     }
     finish_text(in);
+    if (cut && in->chat->terminal)
+        fputs("[stopped at the limit of tokens]\n", stderr);
     return end;
 }
 

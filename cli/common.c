@@ -34,15 +34,28 @@ bool cli_begin(struct config *config, enum command command, int argc, char **arg
     return true;
 }
 
+/* Messages quote files and arguments; they stay on one line all the same. */
+static void complain(const struct error *err, const char *hint)
+{
+    char line[sizeof err->message];
+    memcpy(line, err->message, sizeof line);
+    for (char *p = line; *p; p++)
+        *p = (unsigned char)*p < 0x20 || *p == 0x7F ? '?' : *p;
+    fflush(stdout);
+    fprintf(stderr, "vargpt: %s%s\n", line, hint);
+}
+
 int cli_fail(const struct error *err)
 {
-    fprintf(stderr, "vargpt: %s\n", err->message);
+    complain(err, "");
     return EXIT_FAILED;
 }
 
 int cli_usage(enum command command, const struct error *err)
 {
-    fprintf(stderr, "vargpt: %s (see vargpt %s --help)\n", err->message, help_command_name(command));
+    char hint[64];
+    snprintf(hint, sizeof hint, " (see vargpt %s --help)", help_command_name(command));
+    complain(err, hint);
     return EXIT_USAGE;
 }
 

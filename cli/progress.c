@@ -3,12 +3,15 @@
 #include "base/clock.h"
 
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 void progress_init(struct progress *p, const char *label, double wait_seconds)
 {
     *p = (struct progress){.label = label, .begin_ns = clock_ns(), .wait_seconds = wait_seconds};
-    p->terminal = isatty(STDERR_FILENO);
+    const char *kind = getenv("TERM");
+    p->terminal = isatty(STDERR_FILENO) && kind && strcmp(kind, "dumb") != 0;
 }
 
 void progress_set(struct progress *p, double fraction)

@@ -73,7 +73,7 @@ struct config {
     /* of single subcommands */
     struct config_list image;
     int show;
-    bool ids, decode, plain, json, example;
+    bool ids, decode, plain, skip_special, json, example;
 
     char *config_file; /* NULL = none */
     bool help;

@@ -101,6 +101,8 @@ const struct setting settings[] = {
      .help = "take ids and print their text"},
     {FIELD(plain), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
      .help = "match no special tokens in the text, as in a person's message"},
+    {FIELD(skip_special), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
+     .help = "with --decode, leave special tokens out"},
     {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(BENCH), .flag_only = true,
      .help = "print JSON"},
     {FIELD(example), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(CONFIG), .flag_only = true,

@@ -5,8 +5,8 @@
 
 #include <stdlib.h>
 
-/* Both measures repeat a fixed amount of work, once at least, and keep the best time: on a shared machine that
- * is the nearest to what it can do. */
+/* Both measures repeat a fixed amount of work, once at least, and keep the best time: on a shared machine
+ * that is the nearest to what it can do. */
 
 struct burn_job {
     struct cpu_backend *c;
