@@ -23,7 +23,7 @@ static int scale_rows(const struct model *m, int scale)
 
 static uint32_t picture_ordinal(const struct sequence *s)
 {
-    return 65536u * s->request->choice + (uint32_t)s->drawing->index;
+    return 65536u * s->request->choice + s->request->draw.first_picture + (uint32_t)s->drawing->index;
 }
 
 static bool guided(const struct sequence *s)
