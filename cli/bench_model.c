@@ -145,6 +145,7 @@ static bool bench_prefill(struct bench_stage *s, int words)
         return false;
     size_t n = request->n_ids;
     request->text.max_tokens = 1;
+    bench_measure_limits(s->report, 0.1);
     run_start(&run, s->engine, request, RUN_UNTRACED);
     bool done = finish(s, &run);
     if (done) {
@@ -170,6 +171,7 @@ static bool bench_decode(struct bench_stage *s)
     if (!request)
         return false;
     request->text.max_tokens = s->tokens;
+    bench_measure_limits(s->report, 0.1);
     run_start(&run, s->engine, request, RUN_UNTRACED);
     bool done = finish(s, &run);
     if (done && run.n_tokens > 1) {
