@@ -50,19 +50,23 @@ const struct command_text command_texts[COMMAND_COUNT] = {
         .examples =
             "vargpt inspect models/demo\n"
             "vargpt inspect llama.gguf --json\n"},
-    [COMMAND_VERIFY] = {.name = "verify", .max_args = 1, .synopsis = "DIR",
+    [COMMAND_VERIFY] = {.name = "verify", .max_args = 64, .synopsis = "DIR...",
         .summary = "compare with reference vectors",
         .text =
-            "Runs the cases of a golden folder (cases.json, expected.safetensors, checkpoint/) and compares every "
-            "stage.",
+            "Runs every case of golden folders (cases.json, expected.safetensors, checkpoint/; or tokenizer.json and "
+            "tokenizer.jsonl) and prints how far off each is, and how far off it may be.",
         .examples =
-            "vargpt verify tests/golden/tiny-a\n"},
-    [COMMAND_BENCH] = {.name = "bench", .synopsis = "",
-        .summary = "measure this machine with a model",
+            "vargpt verify tests/golden/tiny-a tests/golden/tiny-b\n"},
+    [COMMAND_BENCH] = {.name = "bench", .max_args = 1, .synopsis = "[OPERATION]",
+        .summary = "measure this machine, and a model on it",
         .text =
-            "Measures loading, reading prompts, writing text and drawing.",
+            "Measures what the processor and its memory can do and how near the operations come to it: products, "
+            "convolutions and attention, or the OPERATION named (linear, conv2d, group_norm, attention, rows, noise, "
+            "sample, nearest, all). With -m instead: loading, looking at a picture, reading prompts, writing text, "
+            "drawing, and several requests at once.",
         .examples =
-            "vargpt bench -m models/demo\n"},
+            "vargpt bench\n"
+            "vargpt bench -m models/demo --json\n"},
     [COMMAND_HEALTH] = {.name = "health", .synopsis = "",
         .summary = "ask a server whether it is ready",
         .text =

@@ -5,7 +5,7 @@
 
 #define ON(command) (1u << COMMAND_##command)
 #define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(BENCH))
-#define MODEL       (ENGINE | ON(TOKENIZE) | ON(INSPECT))
+#define MODEL       ((ENGINE & ~ON(VERIFY)) | ON(TOKENIZE) | ON(INSPECT))
 #define DRAWS       (ON(CHAT) | ON(DRAW))
 #define ALL         ((1u << COMMAND_COUNT) - 1)
 #define FIELD(name) #name, .offset = offsetof(struct config, name)
@@ -54,7 +54,7 @@ const struct setting settings[] = {
 
     {FIELD(system), .type = SETTING_TEXT, .group = GROUP_TEXT, .commands = DRAWS, .value = "TEXT",
      .help = "system message in front of the conversation"},
-    {FIELD(max_tokens), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "-1",
+    {FIELD(max_tokens), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT) | ON(BENCH), .initial = "-1",
      .least = -1, .most = INT_MAX, .value = "N", .help = "text tokens of a reply; -1 is to the end of the context"},
     {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 2, .value = "X",
      .help = "0 takes the likeliest token; without it, the checkpoint's own or 1"},
@@ -104,7 +104,7 @@ const struct setting settings[] = {
      .help = "match no special tokens in the text, as in a person's message"},
     {FIELD(skip_special), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
      .help = "with --decode, leave special tokens out"},
-    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT), .flag_only = true,
+    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(BENCH), .flag_only = true,
      .help = "print JSON"},
     {FIELD(example), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(CONFIG), .flag_only = true,
      .help = "print a file with every setting at its default"},

@@ -97,7 +97,7 @@ static void test_arguments(void **state)
     assert_string_equal(c.args.item[0], "-m");
     config_release(&c);
     read_words(&c, COMMAND_CHAT, "what", "is", NULL);
-    expect_error("chat takes one argument, not also 'is': put text in quotes");
+    expect_error("chat takes 1 argument, not also 'is': put text in quotes");
     read_words(&c, COMMAND_SERVE, "what", NULL);
     expect_error("serve takes no argument 'what'");
 }
