@@ -62,7 +62,10 @@ static void print_parts(const json_t *root)
     {
         printf("%-18s %8lld %15lld %11s ", text_of(part, "part"), number_of(part, "tensors"),
                number_of(part, "parameters"), show_bytes(text, number_of(part, "bytes")));
-        json_object_foreach(json_object_get(part, "types"), type, bytes) printf(" %s", type);
+        json_object_foreach(json_object_get(part, "types"), type, bytes)
+        {
+            printf(" %s", type);
+        }
         putchar('\n');
     }
 }

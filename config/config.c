@@ -131,8 +131,9 @@ static enum status take_argument(struct config *c, enum command command, const c
     if (c->args.count >= t->max_args && t->max_args == 0)
         return error_set(err, STATUS_BAD_REQUEST, "%s takes no argument '%s'", t->name, text);
     if (c->args.count >= t->max_args)
-        return error_set(err, STATUS_BAD_REQUEST, "%s takes %zu argument%s, not also '%s'%s", t->name, t->max_args,
-                         t->max_args == 1 ? "" : "s", text, t->max_args == 1 ? ": put text in quotes" : "");
+        return error_set(err, STATUS_BAD_REQUEST, "%s takes %zu argument%s, not also '%s'%s", t->name,
+                         t->max_args, t->max_args == 1 ? "" : "s", text,
+                         t->max_args == 1 ? ": put text in quotes" : "");
     c->args.item = xrealloc(c->args.item, (c->args.count + 1) * sizeof *c->args.item);
     c->args.item[c->args.count++] = xstrdup(text);
     return STATUS_OK;
@@ -232,7 +233,8 @@ static enum status read_file(struct config *c, const char *path, struct error *e
     enum status status = STATUS_OK;
     if (!json_is_object(root))
         status = error_set(err, STATUS_BAD_REQUEST, "must be a JSON object");
-    json_object_foreach (root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         if (status == STATUS_OK)
             status = take_member(c, key, value, err);
     }
