@@ -23,7 +23,7 @@ static int scale_rows(const struct model *m, int scale)
 
 static uint32_t picture_ordinal(const struct sequence *s)
 {
-    return 65536u * s->request->choice + (uint32_t)s->drawing->index;
+    return 65536u * s->request->choice + s->request->draw.first_picture + (uint32_t)s->drawing->index;
 }
 
 static bool guided(const struct sequence *s)
@@ -180,13 +180,12 @@ static void trace_logits(struct engine *e, const struct drawn *d, struct tensor 
 
 /* --- painting --- */
 
-/* clamp to -1..1, (x + 1) / 2, and * 255 cut to 8 bits */
+/* Clamps to -1..1; then (x + 1) / 2, and * 255 cut to 8 bits. */
 static void to_bytes(float *rgb, uint8_t *out, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        float x = rgb[i] < -1 ? -1 : rgb[i] > 1 ? 1 : rgb[i];
-        rgb[i] = x == x ? (x + 1) * 0.5f : 0;
-        out[i] = (uint8_t)(rgb[i] * 255);
+        rgb[i] = rgb[i] > -1 ? (rgb[i] < 1 ? rgb[i] : 1) : -1; /* NaN becomes -1 */
+        out[i] = (uint8_t)((rgb[i] + 1) * 0.5f * 255);
     }
 }
 

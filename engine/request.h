@@ -78,7 +78,7 @@ enum trace_point {
     TRACE_COND_LOGITS,     /* index: scale; [codes of the scale, V], before guidance */
     TRACE_UNCOND_LOGITS,   /* the same of the unconditional branch (absent with guidance 0) */
     TRACE_FEATURE_MAP,     /* index: scale; [cells, Cvae] f_hat after the scale */
-    TRACE_PICTURE,         /* index: picture of the reply; [height * width, 3] before rounding, 0..1 */
+    TRACE_PICTURE,         /* index: picture of the reply; [height * width, 3] before rounding, -1..1 */
 };
 struct trace {
     void (*on_rows)(void *context, enum trace_point, int index, const float *values, int rows, int cols);

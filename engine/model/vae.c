@@ -163,16 +163,18 @@ void vae_encode(const struct model *m, struct arena *a, struct tensor rgb, struc
     arena_reset(a, mark);
 }
 
-/* j = argmin |ticks - s/(S-1)|, ticks evenly from 1/2K to 1 - 1/2K (for four: 1/12 to 11/12). Ties take the lower; the
- * published scales have some, so distances that differ by rounding alone must count as equal. */
+/* j = argmin |ticks - s/(S-1)|, ticks evenly from 1/2K to 1 - 1/2K (for four: 1/12 to 11/12), the first of equals. The
+ * published scales 2 and 7 lie half way between two ticks, so there the rounding of the reference decides: in double, each
+ * tick as j * step + first, as numpy's linspace computes it. */
 static const struct vae_conv *choose_phi(const struct model *m, int scale)
 {
     int n = m->vae.n_phi, scales = m->config.drawing.n_scales, best = 0;
-    double at = scales > 1 ? (double)scale / (scales - 1) : 0, best_distance = 2;
-    double low = n == 4 ? 1 / 3.0 / 4 : 1 / 2.0 / n, high = 1 - low;
+    double first = n == 4 ? 1.0 / 3 / 4 : 1.0 / 2 / n, last = 1 - first;
+    double step = n > 1 ? (last - first) / (n - 1) : 0, best_distance = INFINITY;
+    double at = scales > 1 ? (double)scale / (scales - 1) : 0;
     for (int j = 0; j < n; j++) {
-        double tick = n > 1 ? low + (high - low) * j / (n - 1) : low;
-        if (fabs(tick - at) < best_distance - 1e-9) {
+        double tick = j > 0 && j == n - 1 ? last : j * step + first;
+        if (fabs(tick - at) < best_distance) {
             best_distance = fabs(tick - at);
             best = j;
         }
