@@ -11,4 +11,7 @@ struct request *asked_request(const struct config *, const struct engine *, uint
 /* The seed given, or one chosen now (which fits 53 bits, so that any JSON reader keeps it). */
 uint64_t asked_seed(const struct config *);
 
+/* How much of a picture is drawn once the codes of that scale are chosen, 0..1. */
+double asked_fraction(const struct engine *, int scale);
+
 #endif

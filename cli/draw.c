@@ -24,7 +24,7 @@ struct drawing {
     const char *output;
     struct reply_queue *queue;
     uint64_t *id; /* [n] of the engine */
-    int *done;    /* [n] codes chosen so far */
+    double *done; /* [n] how much of each is drawn, 0..1 */
     int submitted, ended;
     bool cancelled;
     struct error failure; /* the first */
@@ -136,14 +136,11 @@ static enum status save_preview(struct drawing *d, const struct reply_event *e, 
 
 static void show_progress(struct drawing *d, int request, int scale)
 {
-    const struct drawing_config *model = &engine_config(d->engine)->drawing;
     double sum = 0;
-    d->done[request] = 0;
-    for (int s = 0; s <= scale && s < model->n_scales; s++)
-        d->done[request] += model->scale[s] * model->scale[s];
+    d->done[request] = asked_fraction(d->engine, scale);
     for (int k = 0; k < d->submitted; k++)
         sum += d->done[k];
-    progress_set(&d->progress, sum / d->submitted / engine_picture_tokens(d->engine));
+    progress_set(&d->progress, sum / d->submitted);
 }
 
 static void cancel_all(struct drawing *d)
