@@ -167,13 +167,46 @@ static void choose_request_id(struct incoming *in)
         server_make_id(in->x.request_id, "req_");
 }
 
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The path with %xx read, but for %00, which would cut it short. */
+static char *unescape_path(const char *url)
+{
+    char *path = xstrdup(url), *to = path;
+    for (const char *s = url; *s; s++) {
+        int high = *s == '%' ? hex_digit(s[1]) : -1, low = high >= 0 ? hex_digit(s[2]) : -1;
+        if (low >= 0 && high + low > 0) {
+            *to++ = (char)(high << 4 | low);
+            s += 2;
+        } else {
+            *to++ = *s;
+        }
+    }
+    *to = 0;
+    return path;
+}
+
+/* Instead of libmicrohttpd's: paths are unescaped here. */
+static size_t leave_escaped(void *context, struct MHD_Connection *connection, char *text)
+{
+    (void)context;
+    (void)connection;
+    return strlen(text);
+}
+
 static struct incoming *incoming_new(struct server *server, struct MHD_Connection *connection, const char *url,
                                      const char *method)
 {
     struct incoming *in = xcalloc(1, sizeof *in);
     const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     in->connection = connection;
-    in->x = (struct exchange){.server = server, .method = method, .path = xstrdup(url), .started_ns = clock_ns(),
+    in->x = (struct exchange){.server = server, .method = method, .path = unescape_path(url), .started_ns = clock_ns(),
                               .socket = info ? info->connect_fd : -1};
     buffer_init(&in->x.body, server->options.max_body_bytes);
     choose_request_id(in);
@@ -273,5 +306,6 @@ struct MHD_Daemon *connection_listen(struct server *server, int socket)
                             (unsigned)server->options.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
                             (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
                             MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_END);
+                            MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+                            MHD_OPTION_END);
 }
