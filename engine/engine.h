@@ -92,6 +92,16 @@ const struct chat_template *engine_template(const struct engine *);
 int engine_context(const struct engine *);   /* most positions of one request */
 int engine_picture_tokens(const struct engine *); /* codes of a drawn picture; 0 when the model does not draw */
 int engine_picture_side(const struct engine *);   /* width and height of a drawn picture in pixels; 0 likewise */
+int engine_seen_rows(const struct engine *);      /* positions that a seen picture takes; 0 when the model does not see */
+/* The spelling of special tokens, "" when there is none. */
+const char *engine_bos(const struct engine *);
+const char *engine_eos(const struct engine *);
+const char *engine_image_token(const struct engine *);
+
+/* The constants that AdaLN became, for `vargpt verify`. block -1: the condition [C]; -2: the head's s, b [2][C];
+ * otherwise that block's gamma1 gamma2 sigma1 sigma2 beta1 beta2 [6][C]. out: the caller's, or NULL to ask for the number
+ * of values, which is returned (0: no such block). Only while no request is in flight. */
+size_t engine_adaln(struct engine *, int block, float *out);
 
 /* A look at what is going on; any thread. */
 struct engine_status {

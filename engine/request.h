@@ -17,9 +17,12 @@ enum prompt_picture_kind {
 
 struct prompt_picture {
     enum prompt_picture_kind kind;
-    size_t first_id; /* its rows stand for the ids from here on: model_picture_rows(config, kind) of them */
+    size_t first_id; /* its rows stand for the ids from here on: as many as
+                        engine_seen_rows() or engine_picture_tokens() says */
     float *pixels;   /* SEEN: [3][crop][crop] from vision_input_make; DRAWN: [3][side][side] in -1..1, or NULL. malloc'ed */
-    int32_t *codes;  /* DRAWN: [number of codes], each in range, or NULL. malloc'ed */
+    size_t n_pixels; /* values in pixels */
+    int32_t *codes;  /* DRAWN: [engine_picture_tokens()], or NULL. malloc'ed */
+    size_t n_codes;
 };
 
 struct token_bias {
@@ -54,9 +57,13 @@ struct draw_options {
     struct choice_filter filter; /* defaults: temperature 1, top_k 900, top_p 0.96 */
     float guidance;              /* classifier-free guidance, default 1.5 */
     uint64_t seed;
+    uint32_t first_picture; /* number, within the choice, of the reply's first picture: its ordinal is
+                               65536 * choice + first_picture. 0 but for a reply that is taken up again */
     bool previews;     /* an EVENT_PREVIEW after each scale but the last */
     int max_pictures;  /* in one reply; then the image-start token is masked */
-    int32_t *given;    /* [number of codes] codes that are not chosen but given, -1 where chosen; or NULL. malloc'ed */
+    int32_t *given;    /* [engine_picture_tokens()] codes that are not chosen but given, -1 where chosen; or NULL.
+                          malloc'ed */
+    size_t n_given;
 };
 
 /* Where a traced request shows what it computed, for `vargpt verify`: rows of host memory, valid during the call. */
@@ -71,7 +78,7 @@ enum trace_point {
     TRACE_COND_LOGITS,     /* index: scale; [codes of the scale, V], before guidance */
     TRACE_UNCOND_LOGITS,   /* the same of the unconditional branch (absent with guidance 0) */
     TRACE_FEATURE_MAP,     /* index: scale; [cells, Cvae] f_hat after the scale */
-    TRACE_PICTURE,         /* index: picture of the reply; [height * width, 3] before rounding, 0..1 */
+    TRACE_PICTURE,         /* index: picture of the reply; [height * width, 3] before rounding, -1..1 */
 };
 struct trace {
     void (*on_rows)(void *context, enum trace_point, int index, const float *values, int rows, int cols);
