@@ -31,6 +31,6 @@ void chat_request_read(struct chat_request *, struct server *, const char *body,
 void chat_request_release(struct chat_request *);
 
 /* `model`: must name what is served, unless the server serves any name. */
-void model_field_check(const struct server *, const struct fields *, bool required);
+void model_param_check(const struct server *, const struct params *, bool required);
 
 #endif

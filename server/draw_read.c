@@ -10,11 +10,11 @@
 
 enum { SMALLEST_SIDE = 16, LARGEST_SIDE = 4096, MAX_ASPECT = 3, MAX_FILE_BYTES = 256 << 20 };
 
-bool seed_read(const struct fields *f, uint64_t *seed)
+bool seed_read(const struct params *f, uint64_t *seed)
 {
     int64_t n = 0;
-    bool given = field_find(f, "seed") != NULL;
-    field_integer(f, "seed", INT64_MIN, INT64_MAX, &n);
+    bool given = param_find(f, "seed") != NULL;
+    param_integer(f, "seed", INT64_MIN, INT64_MAX, &n);
     if (given)
         *seed = (uint64_t)n;
     return given;
@@ -39,44 +39,44 @@ static bool read_side(const char **s, int *out)
     return true;
 }
 
-static void read_size(const struct fields *f, struct picture_output *output)
+static void read_size(const struct params *f, struct picture_output *output)
 {
     const char *text = NULL;
     int width = 0, height = 0;
-    field_string(f, "size", &text, NULL);
+    param_string(f, "size", &text, NULL);
     if (!text || strcmp(text, "auto") == 0)
         return;
     const char *s = text;
     if (!read_side(&s, &width) || *s++ != 'x' || !read_side(&s, &height) || *s)
-        field_fail(f, PROBLEM_INVALID, "size", "must be 'auto' or WIDTHxHEIGHT, for example '256x256'");
+        param_fail(f, PROBLEM_INVALID, "size", "must be 'auto' or WIDTHxHEIGHT, for example '256x256'");
     else if (width < SMALLEST_SIDE || height < SMALLEST_SIDE || width > LARGEST_SIDE || height > LARGEST_SIDE)
-        field_fail(f, PROBLEM_INVALID, "size", "must have sides from %d to %d", SMALLEST_SIDE, LARGEST_SIDE);
+        param_fail(f, PROBLEM_INVALID, "size", "must have sides from %d to %d", SMALLEST_SIDE, LARGEST_SIDE);
     else if (width > MAX_ASPECT * height || height > MAX_ASPECT * width)
-        field_fail(f, PROBLEM_INVALID, "size", "must not be longer than 3:1 or 1:3");
+        param_fail(f, PROBLEM_INVALID, "size", "must not be longer than 3:1 or 1:3");
     output->width = width;
     output->height = height;
 }
 
-static void read_format(const struct fields *f, struct picture_output *output)
+static void read_format(const struct params *f, struct picture_output *output)
 {
     const char *name = NULL;
-    field_string(f, "output_format", &name, NULL);
+    param_string(f, "output_format", &name, NULL);
     if (name && strcmp(name, "gif") == 0)
-        field_fail(f, PROBLEM_UNSUPPORTED, "output_format", "'gif' is not supported yet; use 'png', 'jpeg' or 'webp'");
+        param_fail(f, PROBLEM_UNSUPPORTED, "output_format", "'gif' is not supported yet; use 'png', 'jpeg' or 'webp'");
     else if (name && !picture_format_parse(name, &output->format))
-        field_fail(f, PROBLEM_INVALID, "output_format", "must be 'png', 'jpeg' or 'webp'");
-    field_int(f, "output_compression", 0, 100, &output->quality);
+        param_fail(f, PROBLEM_INVALID, "output_format", "must be 'png', 'jpeg' or 'webp'");
+    param_int(f, "output_compression", 0, 100, &output->quality);
     if (output->format == PICTURE_PNG && output->quality != 100)
-        field_fail(f, PROBLEM_INVALID, "output_compression", "must be 100 for 'png', which loses nothing");
+        param_fail(f, PROBLEM_INVALID, "output_compression", "must be 100 for 'png', which loses nothing");
 }
 
-void draw_read(const struct fields *f, struct draw_options *draw, struct picture_output *output)
+void draw_read(const struct params *f, struct draw_options *draw, struct picture_output *output)
 {
     *output = (struct picture_output){.format = PICTURE_PNG, .quality = 100};
-    field_number(f, "guidance_scale", 0, 20, &draw->guidance);
-    field_number(f, "temperature", 0, 10, &draw->filter.temperature);
-    field_int(f, "top_k", 0, INT32_MAX, &draw->filter.top_k);
-    field_positive(f, "top_p", 1, &draw->filter.top_p);
+    param_number(f, "guidance_scale", 0, 20, &draw->guidance);
+    param_number(f, "temperature", 0, 10, &draw->filter.temperature);
+    param_int(f, "top_k", 0, INT32_MAX, &draw->filter.top_k);
+    param_positive(f, "top_p", 1, &draw->filter.top_p);
     seed_read(f, &draw->seed);
     read_size(f, output);
     read_format(f, output);

@@ -13,10 +13,10 @@ struct picture_output {
 
 /* Reads guidance_scale, temperature, top_k, top_p, seed into *draw; output_format, output_compression, size into *output
  * (which this sets to its defaults first). */
-void draw_read(const struct fields *, struct draw_options *draw, struct picture_output *output);
+void draw_read(const struct params *, struct draw_options *draw, struct picture_output *output);
 
 /* A seed field: the whole int64 range, as its 64 bits. False when it is absent. */
-bool seed_read(const struct fields *, uint64_t *seed);
+bool seed_read(const struct params *, uint64_t *seed);
 /* A seed of the server's choice: below 2^53, so that it survives any JSON reader. */
 uint64_t seed_choose(void);
 

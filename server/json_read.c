@@ -61,7 +61,7 @@ json_t *json_read_body(const char *body, size_t length, struct http_error *e)
     return root;
 }
 
-json_t *field_find(const struct fields *f, const char *name)
+json_t *param_find(const struct params *f, const char *name)
 {
     if (f->error->problem != PROBLEM_NONE)
         return NULL;
@@ -69,7 +69,7 @@ json_t *field_find(const struct fields *f, const char *name)
     return json_is_null(value) ? NULL : value;
 }
 
-void field_fail(const struct fields *f, enum problem problem, const char *name, const char *format, ...)
+void param_fail(const struct params *f, enum problem problem, const char *name, const char *format, ...)
 {
     char param[128], message[320];
     snprintf(param, sizeof param, "%s%s", f->prefix, name);
@@ -80,20 +80,20 @@ void field_fail(const struct fields *f, enum problem problem, const char *name, 
     http_error_set(f->error, problem, param, "'%s' %s", param, message);
 }
 
-void field_bool(const struct fields *f, const char *name, bool *out)
+void param_bool(const struct params *f, const char *name, bool *out)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value)
         return;
     if (json_is_boolean(value))
         *out = json_is_true(value);
     else
-        field_fail(f, PROBLEM_INVALID, name, "must be true or false");
+        param_fail(f, PROBLEM_INVALID, name, "must be true or false");
 }
 
-void field_integer(const struct fields *f, const char *name, int64_t low, int64_t high, int64_t *out)
+void param_integer(const struct params *f, const char *name, int64_t low, int64_t high, int64_t *out)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value)
         return;
     int64_t n = 0;
@@ -108,49 +108,49 @@ void field_integer(const struct fields *f, const char *name, int64_t low, int64_
     if (whole && n >= low && n <= high)
         *out = n;
     else if (high == INT64_MAX)
-        field_fail(f, PROBLEM_INVALID, name, "must be an integer of at least %lld", (long long)low);
+        param_fail(f, PROBLEM_INVALID, name, "must be an integer of at least %lld", (long long)low);
     else
-        field_fail(f, PROBLEM_INVALID, name, "must be an integer from %lld to %lld", (long long)low, (long long)high);
+        param_fail(f, PROBLEM_INVALID, name, "must be an integer from %lld to %lld", (long long)low, (long long)high);
 }
 
-void field_int(const struct fields *f, const char *name, int low, int high, int *out)
+void param_int(const struct params *f, const char *name, int low, int high, int *out)
 {
     int64_t n = *out;
-    field_integer(f, name, low, high, &n);
+    param_integer(f, name, low, high, &n);
     *out = (int)n;
 }
 
-void field_number(const struct fields *f, const char *name, double low, double high, float *out)
+void param_number(const struct params *f, const char *name, double low, double high, float *out)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value)
         return;
     double n = json_number_value(value);
     if (json_is_number(value) && n >= low && n <= high)
         *out = (float)n;
     else
-        field_fail(f, PROBLEM_INVALID, name, "must be a number from %g to %g", low, high);
+        param_fail(f, PROBLEM_INVALID, name, "must be a number from %g to %g", low, high);
 }
 
-void field_positive(const struct fields *f, const char *name, double high, float *out)
+void param_positive(const struct params *f, const char *name, double high, float *out)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value)
         return;
     double n = json_number_value(value);
     if (json_is_number(value) && n > 0 && n <= high && (float)n > 0)
         *out = (float)n;
     else
-        field_fail(f, PROBLEM_INVALID, name, "must be a number over 0 and at most %g", high);
+        param_fail(f, PROBLEM_INVALID, name, "must be a number over 0 and at most %g", high);
 }
 
-void field_string(const struct fields *f, const char *name, const char **out, size_t *length)
+void param_string(const struct params *f, const char *name, const char **out, size_t *length)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value)
         return;
     if (!json_is_string(value)) {
-        field_fail(f, PROBLEM_INVALID, name, "must be a string");
+        param_fail(f, PROBLEM_INVALID, name, "must be a string");
         return;
     }
     *out = json_string_value(value);
@@ -158,10 +158,10 @@ void field_string(const struct fields *f, const char *name, const char **out, si
         *length = json_string_length(value);
 }
 
-void field_choice(const struct fields *f, const char *name, const char *const *names, int *out)
+void param_choice(const struct params *f, const char *name, const char *const *names, int *out)
 {
     const char *text = NULL;
-    field_string(f, name, &text, NULL);
+    param_string(f, name, &text, NULL);
     if (!text)
         return;
     char known[200] = "";
@@ -173,24 +173,24 @@ void field_choice(const struct fields *f, const char *name, const char *const *n
         size_t used = strlen(known);
         snprintf(known + used, sizeof known - used, "%s'%s'", i ? ", " : "", names[i]);
     }
-    field_fail(f, PROBLEM_INVALID, name, "must be one of %s", known);
+    param_fail(f, PROBLEM_INVALID, name, "must be one of %s", known);
 }
 
-static json_t *field_of_type(const struct fields *f, const char *name, json_type type, const char *what)
+static json_t *param_of_type(const struct params *f, const char *name, json_type type, const char *what)
 {
-    json_t *value = field_find(f, name);
+    json_t *value = param_find(f, name);
     if (!value || json_typeof(value) == type)
         return value;
-    field_fail(f, PROBLEM_INVALID, name, "must be %s", what);
+    param_fail(f, PROBLEM_INVALID, name, "must be %s", what);
     return NULL;
 }
 
-json_t *field_object(const struct fields *f, const char *name)
+json_t *param_object(const struct params *f, const char *name)
 {
-    return field_of_type(f, name, JSON_OBJECT, "an object");
+    return param_of_type(f, name, JSON_OBJECT, "an object");
 }
 
-json_t *field_array(const struct fields *f, const char *name)
+json_t *param_array(const struct params *f, const char *name)
 {
-    return field_of_type(f, name, JSON_ARRAY, "an array");
+    return param_of_type(f, name, JSON_ARRAY, "an array");
 }

@@ -14,31 +14,31 @@
  * no name twice. NULL with the problem set. Caller: json_decref. */
 json_t *json_read_body(const char *body, size_t length, struct http_error *);
 
-struct fields {
+struct params {
     json_t *object;
     const char *prefix; /* of the names in messages: "" or "image_config." */
     struct http_error *error;
 };
 
 /* The value, or NULL where it is absent, null, or there was a problem before. */
-json_t *field_find(const struct fields *, const char *name);
+json_t *param_find(const struct params *, const char *name);
 /* Sets a PROBLEM_INVALID (or another) that names prefix + name. */
-void field_fail(const struct fields *, enum problem, const char *name, const char *format, ...)
+void param_fail(const struct params *, enum problem, const char *name, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-void field_bool(const struct fields *, const char *name, bool *out);
+void param_bool(const struct params *, const char *name, bool *out);
 /* Both ends inclusive. Integers may be written 1.0. */
-void field_integer(const struct fields *, const char *name, int64_t low, int64_t high, int64_t *out);
-void field_int(const struct fields *, const char *name, int low, int high, int *out);
-void field_number(const struct fields *, const char *name, double low, double high, float *out);
+void param_integer(const struct params *, const char *name, int64_t low, int64_t high, int64_t *out);
+void param_int(const struct params *, const char *name, int low, int high, int *out);
+void param_number(const struct params *, const char *name, double low, double high, float *out);
 /* A number over 0 and at most high. */
-void field_positive(const struct fields *, const char *name, double high, float *out);
+void param_positive(const struct params *, const char *name, double high, float *out);
 /* *out: valid as long as the object is. */
-void field_string(const struct fields *, const char *name, const char **out, size_t *length);
+void param_string(const struct params *, const char *name, const char **out, size_t *length);
 /* One of a NULL-terminated list; *out: its index. */
-void field_choice(const struct fields *, const char *name, const char *const *names, int *out);
+void param_choice(const struct params *, const char *name, const char *const *names, int *out);
 /* An object or array, or NULL. */
-json_t *field_object(const struct fields *, const char *name);
-json_t *field_array(const struct fields *, const char *name);
+json_t *param_object(const struct params *, const char *name);
+json_t *param_array(const struct params *, const char *name);
 
 #endif

@@ -10,7 +10,7 @@
 
 static struct prompt_part *add_part(struct message_reader *r)
 {
-    struct http_error *error = r->conversation->error;
+    struct http_error *error = r->list->error;
     if (error->problem != PROBLEM_NONE)
         return NULL;
     if (r->n_parts == r->capacity) {
@@ -51,7 +51,7 @@ static void look_for_codes(struct message_picture *p, const struct buffer *file,
     p->n_codes = 0;
 }
 
-static enum status decode_file(struct conversation *c, struct message_picture *p, const struct buffer *file,
+static enum status decode_file(struct message_list *c, struct message_picture *p, const struct buffer *file,
                                struct error *err)
 {
     struct picture_limits limits = picture_default_limits;
@@ -84,7 +84,7 @@ static void picture_failed(struct http_error *out, const struct error *err, cons
 
 void message_add_picture(struct message_reader *r, const char *url, size_t length, const char *name)
 {
-    struct conversation *c = r->conversation;
+    struct message_list *c = r->list;
     struct error err = {0};
     struct buffer file;
     if (strcmp(r->role, "system") == 0) {
@@ -115,23 +115,23 @@ out:
 }
 
 /* image_url: {"url", "detail"}, or the URL itself. */
-static void read_image_url(struct message_reader *r, const struct fields *f)
+static void read_image_url(struct message_reader *r, const struct params *f)
 {
     char name[128];
     const char *url = NULL;
     size_t length = 0;
-    json_t *value = field_find(f, "image_url");
-    struct fields inner = {value, name, f->error};
+    json_t *value = param_find(f, "image_url");
+    struct params inner = {value, name, f->error};
     snprintf(name, sizeof name, "%simage_url", f->prefix);
     if (json_is_object(value)) {
         static const char *const details[] = {"auto", "low", "high", "original", NULL};
         int detail;
         snprintf(name, sizeof name, "%simage_url.", f->prefix);
-        field_choice(&inner, "detail", details, &detail);
-        field_string(&inner, "url", &url, &length);
+        param_choice(&inner, "detail", details, &detail);
+        param_string(&inner, "url", &url, &length);
         snprintf(name, sizeof name, "%simage_url.url", f->prefix);
     } else {
-        field_string(f, "image_url", &url, &length);
+        param_string(f, "image_url", &url, &length);
     }
     if (url)
         message_add_picture(r, url, length, name);
@@ -141,28 +141,28 @@ static void read_image_url(struct message_reader *r, const struct fields *f)
 
 static void read_part(struct message_reader *r, json_t *json, const char *prefix)
 {
-    struct fields f = {json, prefix, r->conversation->error};
+    struct params f = {json, prefix, r->list->error};
     const char *type = "", *text = NULL;
     size_t length = 0;
     if (!json_is_object(json)) {
-        field_fail(&f, PROBLEM_INVALID, "type", "is missing: each part of a message must be an object");
+        param_fail(&f, PROBLEM_INVALID, "type", "is missing: each part of a message must be an object");
         return;
     }
-    field_string(&f, "type", &type, NULL);
+    param_string(&f, "type", &type, NULL);
     if (strcmp(type, "image_url") == 0 || strcmp(type, "input_image") == 0) {
         read_image_url(r, &f);
         return;
     }
     bool refusal = strcmp(type, "refusal") == 0;
     if (refusal || strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 || strcmp(type, "output_text") == 0) {
-        field_string(&f, refusal ? "refusal" : "text", &text, &length);
+        param_string(&f, refusal ? "refusal" : "text", &text, &length);
         if (text)
             message_add_text(r, text, length);
         else
-            field_fail(&f, PROBLEM_INVALID, refusal ? "refusal" : "text", "must be a string");
+            param_fail(&f, PROBLEM_INVALID, refusal ? "refusal" : "text", "must be a string");
         return;
     }
-    field_fail(&f, PROBLEM_INVALID, "type", "must be 'text' or 'image_url'");
+    param_fail(&f, PROBLEM_INVALID, "type", "must be 'text' or 'image_url'");
 }
 
 void message_read_parts(struct message_reader *r, json_t *parts)
@@ -172,7 +172,7 @@ void message_read_parts(struct message_reader *r, json_t *parts)
     json_array_foreach(parts, i, part) {
         char prefix[96];
         snprintf(prefix, sizeof prefix, "%scontent[%zu].", r->prefix, i);
-        if (r->conversation->error->problem != PROBLEM_NONE)
+        if (r->list->error->problem != PROBLEM_NONE)
             return;
         read_part(r, part, prefix);
     }
@@ -184,14 +184,14 @@ static void read_own_picture(struct message_reader *r, json_t *images, size_t i)
     char name[96];
     json_t *image = json_array_get(images, i);
     snprintf(name, sizeof name, "%simages[%zu].", r->prefix, i);
-    struct fields f = {image, name, r->conversation->error};
+    struct params f = {image, name, r->list->error};
     if (json_is_object(image)) {
         read_image_url(r, &f);
     } else if (json_is_string(image)) {
         name[strlen(name) - 1] = 0;
         message_add_picture(r, json_string_value(image), json_string_length(image), name);
     } else {
-        field_fail(&f, PROBLEM_INVALID, "image_url", "is missing: each of 'images' must be an object");
+        param_fail(&f, PROBLEM_INVALID, "image_url", "is missing: each of 'images' must be an object");
     }
 }
 
@@ -215,25 +215,25 @@ static void cursor_advance(struct cursor *c, int64_t character)
 static void read_ordered_part(struct message_reader *r, json_t *json, const char *prefix, struct cursor *at,
                               json_t *images)
 {
-    struct fields f = {json, prefix, r->conversation->error};
+    struct params f = {json, prefix, r->list->error};
     const char *type = "";
     int64_t start = at->character, end = 0, image = 0, last_image = (int64_t)json_array_size(images) - 1;
     if (!json_is_object(json))
-        field_fail(&f, PROBLEM_INVALID, "type", "is missing: each of 'content_parts' must be an object");
-    field_string(&f, "type", &type, NULL);
+        param_fail(&f, PROBLEM_INVALID, "type", "is missing: each of 'content_parts' must be an object");
+    param_string(&f, "type", &type, NULL);
     if (strcmp(type, "text") == 0) {
-        field_integer(&f, "start", at->character, (int64_t)at->length, &start);
-        field_integer(&f, "end", start, (int64_t)at->length, &end);
+        param_integer(&f, "start", at->character, (int64_t)at->length, &start);
+        param_integer(&f, "end", start, (int64_t)at->length, &end);
         cursor_advance(at, start);
         size_t from = at->byte;
         cursor_advance(at, end);
         message_add_text(r, at->text + from, at->byte - from);
     } else if (strcmp(type, "image_url") == 0 && last_image >= 0) {
-        field_integer(&f, "image", 0, last_image, &image);
+        param_integer(&f, "image", 0, last_image, &image);
         if (f.error->problem == PROBLEM_NONE)
             read_own_picture(r, images, (size_t)image);
     } else {
-        field_fail(&f, PROBLEM_INVALID, "type", "must be 'text', or 'image_url' with an entry in 'images'");
+        param_fail(&f, PROBLEM_INVALID, "type", "must be 'text', or 'image_url' with an entry in 'images'");
     }
 }
 
@@ -241,7 +241,7 @@ static void read_ordered_part(struct message_reader *r, json_t *json, const char
 static void read_in_order(struct message_reader *r, json_t *order, const char *text, size_t length, json_t *images)
 {
     struct cursor at = {text, length, 0, 0};
-    for (size_t i = 0; i < json_array_size(order) && r->conversation->error->problem == PROBLEM_NONE; i++) {
+    for (size_t i = 0; i < json_array_size(order) && r->list->error->problem == PROBLEM_NONE; i++) {
         char prefix[96];
         snprintf(prefix, sizeof prefix, "%scontent_parts[%zu].", r->prefix, i);
         read_ordered_part(r, json_array_get(order, i), prefix, &at, images);
@@ -278,7 +278,7 @@ static void read_markdown(struct message_reader *r, const char *text, size_t len
     const char *url;
     size_t begin, url_length, end;
     snprintf(name, sizeof name, "%scontent", r->prefix);
-    while (r->conversation->error->problem == PROBLEM_NONE &&
+    while (r->list->error->problem == PROBLEM_NONE &&
            find_markdown(text, length, &begin, &url, &url_length, &end)) {
         if (begin)
             message_add_text(r, text, begin);
@@ -290,9 +290,9 @@ static void read_markdown(struct message_reader *r, const char *text, size_t len
         message_add_text(r, text, length);
 }
 
-void message_read_reply(struct message_reader *r, const struct fields *f, json_t *content)
+void message_read_reply(struct message_reader *r, const struct params *f, json_t *content)
 {
-    json_t *images = field_array(f, "images"), *order = field_array(f, "content_parts");
+    json_t *images = param_array(f, "images"), *order = param_array(f, "content_parts");
     const char *text = content ? json_string_value(content) : "";
     size_t length = json_string_length(content);
     if (json_array_size(order) > 0) {

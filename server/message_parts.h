@@ -5,7 +5,7 @@
 #include "server/message_read.h"
 
 struct message_reader {
-    struct conversation *conversation;
+    struct message_list *list;
     const char *role;
     const char *prefix; /* "messages[3]." */
     struct prompt_part *part;
@@ -21,6 +21,6 @@ void message_add_picture(struct message_reader *, const char *url, size_t length
 void message_read_parts(struct message_reader *, json_t *parts);
 /* An assistant's message as this server writes it: content (a string, or NULL) and, in f, perhaps `images` and
  * `content_parts`; or pictures as markdown in the string. */
-void message_read_reply(struct message_reader *, const struct fields *f, json_t *content);
+void message_read_reply(struct message_reader *, const struct params *f, json_t *content);
 
 #endif

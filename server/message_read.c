@@ -18,17 +18,17 @@ static const char *known_role(const char *role)
     return NULL;
 }
 
-static void refuse_tool_calls(const struct fields *f)
+static void refuse_tool_calls(const struct params *f)
 {
-    json_t *calls = field_array(f, "tool_calls");
+    json_t *calls = param_array(f, "tool_calls");
     if (json_array_size(calls) > 0)
-        field_fail(f, PROBLEM_UNSUPPORTED, "tool_calls", "is not supported yet");
+        param_fail(f, PROBLEM_UNSUPPORTED, "tool_calls", "is not supported yet");
 }
 
 /* content, of any role: null, a string, or parts. */
-static void read_content(struct message_reader *r, const struct fields *f)
+static void read_content(struct message_reader *r, const struct params *f)
 {
-    json_t *content = field_find(f, "content");
+    json_t *content = param_find(f, "content");
     bool assistant = strcmp(r->role, "assistant") == 0;
     if (json_is_array(content))
         message_read_parts(r, content);
@@ -37,35 +37,35 @@ static void read_content(struct message_reader *r, const struct fields *f)
     else if (json_is_string(content))
         message_add_text(r, json_string_value(content), json_string_length(content));
     else if (content || !assistant)
-        field_fail(f, PROBLEM_INVALID, "content", "must be a string or an array of parts");
+        param_fail(f, PROBLEM_INVALID, "content", "must be a string or an array of parts");
     else
         message_read_reply(r, f, NULL);
 }
 
-static void read_message(struct conversation *c, json_t *json, size_t index)
+static void read_message(struct message_list *c, json_t *json, size_t index)
 {
     char prefix[48];
     snprintf(prefix, sizeof prefix, "messages[%zu].", index);
-    struct fields f = {json, prefix, c->error};
+    struct params f = {json, prefix, c->error};
     const char *role = NULL;
     if (!json_is_object(json)) {
         http_error_set(c->error, PROBLEM_INVALID, "messages", "'messages[%zu]' must be an object", index);
         return;
     }
-    field_string(&f, "role", &role, NULL);
+    param_string(&f, "role", &role, NULL);
     if (!role || !known_role(role)) {
-        field_fail(&f, PROBLEM_INVALID, "role", "must be 'system', 'developer', 'user', 'assistant' or 'tool'");
+        param_fail(&f, PROBLEM_INVALID, "role", "must be 'system', 'developer', 'user', 'assistant' or 'tool'");
         return;
     }
-    struct message_reader r = {.conversation = c, .role = known_role(role), .prefix = prefix};
+    struct message_reader r = {.list = c, .role = known_role(role), .prefix = prefix};
     read_content(&r, &f);
     refuse_tool_calls(&f);
     c->message[index] = (struct prompt_message){r.role, r.part, r.n_parts};
 }
 
-void conversation_read(struct conversation *c, struct server *server, json_t *messages, struct http_error *error)
+void message_list_read(struct message_list *c, struct server *server, json_t *messages, struct http_error *error)
 {
-    *c = (struct conversation){.server = server, .error = error};
+    *c = (struct message_list){.server = server, .error = error};
     size_t n = json_array_size(messages);
     if (error->problem != PROBLEM_NONE)
         return;
@@ -84,7 +84,7 @@ void conversation_read(struct conversation *c, struct server *server, json_t *me
         read_message(c, json_array_get(messages, i), i);
 }
 
-void conversation_release(struct conversation *c)
+void message_list_release(struct message_list *c)
 {
     for (size_t i = 0; i < c->n_messages; i++)
         free((void *)c->message[i].part);
@@ -95,5 +95,5 @@ void conversation_release(struct conversation *c)
     }
     free(c->message);
     free(c->picture);
-    *c = (struct conversation){0};
+    *c = (struct message_list){0};
 }

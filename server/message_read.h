@@ -15,7 +15,7 @@ struct message_picture {
     size_t budgeted; /* bytes of the server's pixel budget */
 };
 
-struct conversation {
+struct message_list {
     struct server *server;
     struct http_error *error;
     struct prompt_message *message; /* [n_messages]; texts lie in the JSON */
@@ -25,8 +25,8 @@ struct conversation {
     int64_t pixels; /* of all pictures */
 };
 
-/* Reads the array `messages`, which must outlive the conversation. Problems go to the http_error; release in any case. */
-void conversation_read(struct conversation *, struct server *, json_t *messages, struct http_error *);
-void conversation_release(struct conversation *);
+/* Reads the array `messages`, which must outlive the list. Problems go to the http_error; release in any case. */
+void message_list_read(struct message_list *, struct server *, json_t *messages, struct http_error *);
+void message_list_release(struct message_list *);
 
 #endif

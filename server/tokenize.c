@@ -25,19 +25,19 @@ static void answer_ids(struct exchange *x, const int32_t *ids, size_t n)
     buffer_release(&b);
 }
 
-static void tokenize_prompt(struct exchange *x, const struct fields *f)
+static void tokenize_prompt(struct exchange *x, const struct params *f)
 {
     struct token_list list = {0};
     struct error err = {0};
     const char *text = NULL;
     size_t length = 0;
     bool special = true;
-    field_string(f, "prompt", &text, &length);
-    field_bool(f, "add_special_tokens", &special);
+    param_string(f, "prompt", &text, &length);
+    param_bool(f, "add_special_tokens", &special);
     if (!text)
-        field_fail(f, PROBLEM_INVALID, "prompt", "must be a string; or send 'messages'");
+        param_fail(f, PROBLEM_INVALID, "prompt", "must be a string; or send 'messages'");
     else if (length > MAX_PROMPT_BYTES)
-        field_fail(f, PROBLEM_INVALID, "prompt", "must have at most %d bytes", MAX_PROMPT_BYTES);
+        param_fail(f, PROBLEM_INVALID, "prompt", "must have at most %d bytes", MAX_PROMPT_BYTES);
     if (f->error->problem != PROBLEM_NONE)
         return;
     if (tokenizer_encode(engine_tokenizer(server_engine(x->server)), text, length, NULL, 0,
@@ -48,22 +48,22 @@ static void tokenize_prompt(struct exchange *x, const struct fields *f)
     token_list_release(&list);
 }
 
-static void tokenize_messages(struct exchange *x, const struct fields *f, json_t *messages)
+static void tokenize_messages(struct exchange *x, const struct params *f, json_t *messages)
 {
-    struct conversation conversation = {0};
+    struct message_list list = {0};
     struct request *request = request_new();
     struct error err = {0};
     bool generation_prompt = true;
-    field_bool(f, "add_generation_prompt", &generation_prompt);
-    conversation_read(&conversation, x->server, messages, f->error);
+    param_bool(f, "add_generation_prompt", &generation_prompt);
+    message_list_read(&list, x->server, messages, f->error);
     if (f->error->problem == PROBLEM_NONE) {
-        if (prompt_build(server_engine(x->server), conversation.message, conversation.n_messages, generation_prompt,
+        if (prompt_build(server_engine(x->server), list.message, list.n_messages, generation_prompt,
                          request, &err))
             http_error_from(f->error, &err, "messages");
         else
             answer_ids(x, request->ids, request->n_ids);
     }
-    conversation_release(&conversation);
+    message_list_release(&list);
     request_close(request);
 }
 
@@ -72,9 +72,9 @@ void endpoint_tokenize(struct exchange *x, const char *rest)
     struct http_error e = {0};
     (void)rest;
     json_t *json = json_read_body(x->body.data, x->body.length, &e);
-    struct fields f = {json, "", &e};
-    model_field_check(x->server, &f, false);
-    json_t *messages = field_array(&f, "messages");
+    struct params f = {json, "", &e};
+    model_param_check(x->server, &f, false);
+    json_t *messages = param_array(&f, "messages");
     if (messages)
         tokenize_messages(x, &f, messages);
     else
@@ -85,19 +85,19 @@ void endpoint_tokenize(struct exchange *x, const char *rest)
 }
 
 /* The ids of an array, each below the vocabulary's size; NULL with the problem set. */
-static int32_t *read_ids(const struct fields *f, json_t *array, int vocab)
+static int32_t *read_ids(const struct params *f, json_t *array, int vocab)
 {
     size_t n = json_array_size(array);
     int32_t *ids = array ? try_malloc(n, sizeof ids[0]) : NULL;
     if (!array)
-        field_fail(f, PROBLEM_INVALID, "tokens", "must be an array of token ids");
+        param_fail(f, PROBLEM_INVALID, "tokens", "must be an array of token ids");
     else if (!ids)
         http_error_set(f->error, PROBLEM_MEMORY, NULL, "no memory for 'tokens'");
     for (size_t i = 0; ids && i < n; i++) {
         json_t *value = json_array_get(array, i);
         json_int_t id = json_integer_value(value);
         if (!json_is_integer(value) || id < 0 || id >= vocab) {
-            field_fail(f, PROBLEM_INVALID, "tokens", "must hold integers from 0 to %d", vocab - 1);
+            param_fail(f, PROBLEM_INVALID, "tokens", "must hold integers from 0 to %d", vocab - 1);
             break;
         }
         ids[i] = (int32_t)id;
@@ -105,7 +105,7 @@ static int32_t *read_ids(const struct fields *f, json_t *array, int vocab)
     return ids;
 }
 
-static void answer_text(struct exchange *x, const struct fields *f, const int32_t *ids, size_t n)
+static void answer_text(struct exchange *x, const struct params *f, const int32_t *ids, size_t n)
 {
     struct buffer raw, text;
     buffer_init(&raw, MAX_REPLY_BYTES);
@@ -113,7 +113,7 @@ static void answer_text(struct exchange *x, const struct fields *f, const int32_
     tokenizer_decode(engine_tokenizer(server_engine(x->server)), ids, n, false, &raw);
     utf8_append_lossy(&text, raw.data ? raw.data : "", raw.length);
     if (buffer_failed(&raw) || buffer_failed(&text))
-        field_fail(f, PROBLEM_INVALID, "tokens", "makes a text of over %d bytes", MAX_REPLY_BYTES);
+        param_fail(f, PROBLEM_INVALID, "tokens", "makes a text of over %d bytes", MAX_REPLY_BYTES);
     else
         exchange_reply_json(x, 200, json_pack("{s:o}", "prompt", json_stringn(text.data ? text.data : "", text.length)));
     buffer_release(&raw);
@@ -125,9 +125,9 @@ void endpoint_detokenize(struct exchange *x, const char *rest)
     struct http_error e = {0};
     (void)rest;
     json_t *json = json_read_body(x->body.data, x->body.length, &e);
-    struct fields f = {json, "", &e};
-    model_field_check(x->server, &f, false);
-    json_t *array = field_array(&f, "tokens");
+    struct params f = {json, "", &e};
+    model_param_check(x->server, &f, false);
+    json_t *array = param_array(&f, "tokens");
     int32_t *ids = e.problem == PROBLEM_NONE
                        ? read_ids(&f, array, engine_config(server_engine(x->server))->llm.vocab)
                        : NULL;
