@@ -39,6 +39,16 @@ const struct jinja_text *text_bytes(struct jinja_run *run, const struct jinja_te
     return make_text(run, text->bytes + begin, text->plain + begin, length, chars);
 }
 
+const struct jinja_text *text_marked(struct jinja_run *run, const struct jinja_text *text)
+{
+    struct jinja_text *marked = run_alloc(run, 1, sizeof *marked);
+    if (!marked)
+        return &jinja_text_empty;
+    *marked = *text;
+    marked->markup = true;
+    return marked;
+}
+
 size_t text_offset(const struct jinja_text *text, size_t index)
 {
     return text->chars == text->length ? index : unicode_offset(text->bytes, text->length, index);

@@ -25,6 +25,8 @@ const struct jinja_text *text_of(struct jinja_run *, const char *literal);
 const struct jinja_text *text_bytes(struct jinja_run *, const struct jinja_text *, size_t begin, size_t end);
 /* Characters begin..end-1, 0 <= begin <= end <= chars, sharing its memory. */
 const struct jinja_text *text_chars(struct jinja_run *, const struct jinja_text *, size_t begin, size_t end);
+/* The same text with markup set. */
+const struct jinja_text *text_marked(struct jinja_run *, const struct jinja_text *);
 /* The byte offset of a character, 0 <= index <= chars. */
 size_t text_offset(const struct jinja_text *, size_t index);
 bool text_equal(const struct jinja_text *, const struct jinja_text *);
@@ -35,6 +37,11 @@ int text_compare(const struct jinja_text *, const struct jinja_text *);
 size_t text_find(const struct jinja_text *, const struct jinja_text *needle, size_t from);
 /* Where the last needle that ends at or before byte `until` begins, or length + 1. */
 size_t text_find_last(const struct jinja_text *, const struct jinja_text *needle, size_t until);
+/* The work of that at worst: it compares at every place. */
+static inline uint64_t text_find_last_cost(const struct jinja_text *text, const struct jinja_text *needle)
+{
+    return 1 + (uint64_t)(text->length / 16) * (1 + needle->length / 16);
+}
 
 /* Makes one string. Sticky: after a failure of the run it takes no more. */
 struct jinja_builder {
