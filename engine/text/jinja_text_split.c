@@ -42,7 +42,7 @@ static void split_words(struct jinja_run *run, const struct jinja_text *text, in
         at = skip_spaces(text, end, true);
     }
     if (at < text->length)
-        add_part(run, parts, text, at, skip_spaces_back(text, text->length, true));
+        add_part(run, parts, text, at, text->length);
 }
 
 static void split_words_back(struct jinja_run *run, const struct jinja_text *text, int64_t most,
@@ -55,7 +55,7 @@ static void split_words_back(struct jinja_run *run, const struct jinja_text *tex
         end = skip_spaces_back(text, begin, true);
     }
     if (end > 0)
-        add_part(run, parts, text, skip_spaces(text, 0, true), end);
+        add_part(run, parts, text, 0, end);
 }
 
 static void split_at(struct jinja_run *run, const struct jinja_text *text, const struct jinja_text *sep, int64_t most,
