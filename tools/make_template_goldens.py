@@ -6,7 +6,8 @@ Then: V/bin/python tools/make_template_goldens.py
 
   *.jinja        chat templates of model families, written in the manner of the published ones
   snippets.txt   one small template a line (\\n and \\r outside of {{ }} and {% %} stand for line ends)
-  cases.json     what this script makes: template, conversation, options; the text, or that there is an error
+  cases.json     what this script makes: template, conversation, options; the text and which of its bytes came from
+                 messages (white space aside), or that there is an error: "open" or "render", with raise_exception's words
 
 A conversation is a list of [role, [part, ...]]; a part is a string or null for an image. `form` says how the template
 takes content: "string" (images first, each as "<image>\\n", then the texts), "parts", or "mixed": parts, but a message of
@@ -56,10 +57,36 @@ def render(template, turns, form, options):
         bos_token=options["bos"], eos_token=options["eos"], strftime_now=lambda f: now.strftime(f))
 
 
+def plain_ranges(template, turns, form, options, text):
+    """Where message content went, white space aside: rendered again with twins from a private plane for its characters.
+    None when the template looks at the content or changes it, so that the twins would tell something else."""
+    turns = [[role, [p if p is None else re.sub(r"\S", lambda m: chr(0xF0000 + ord(m[0])), p) for p in parts]]
+             for role, parts in turns]
+    try:
+        twin = render(template, turns, form, options)
+    except Exception:  # noqa: BLE001
+        return None
+    if "".join(chr(ord(c) - 0xF0000) if ord(c) >= 0xF0000 else c for c in twin) != text:
+        return None
+    ranges, at = [], 0
+    for c, original in zip(twin, text):
+        end = at + len(original.encode())
+        if ord(c) >= 0xF0000:
+            if ranges and ranges[-1][1] == at:
+                ranges[-1][1] = end
+            else:
+                ranges.append([at, end])
+        at = end
+    return ranges
+
+
 def case(name, template, turns, form, options):
     out = {"name": name, "template": template, "form": form, "turns": turns, **options}
     try:
         out["text"] = render(template, turns, form, options)
+        plain = plain_ranges(template, turns, form, options, out["text"])
+        if plain is not None:
+            out["plain"] = plain
     except (jinja2.exceptions.TemplateSyntaxError, SyntaxError):
         out["fails"] = "open"
     except Exception as e:  # noqa: BLE001 - any mistake of the template's is an error to the engine too

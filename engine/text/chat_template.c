@@ -12,7 +12,7 @@ enum {
     MAX_SOURCE = 1 << 20,
     PARSE_MEMORY = 128 << 20,
     PARSE_WORK = 40 * 1000 * 1000,
-    RENDER_MEMORY = 64 << 20, /* and 64 bytes for each byte of the conversation */
+    RENDER_MEMORY = 64 << 20,       /* and 64 bytes for each byte of the conversation */
     RENDER_WORK = 10 * 1000 * 1000, /* about half a second; and 16 units for each byte of the conversation */
 };
 
@@ -21,7 +21,8 @@ const char chat_template_llava[] =
     "{% if message['role'] != 'system' %}{{ message['role'] | upper }}{{ ': ' }}{% endif %}"
     "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}"
     "{{ image_token | default('<image>') }}{{ '\\n' }}{% endfor %}"
-    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] ~ ' ' }}{% endfor %}"
+    "{% for part in message['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] ~ ' ' }}{% "
+    "endfor %}"
     "{% endfor %}"
     "{% if add_generation_prompt %}{{ 'ASSISTANT:' }}{% endif %}";
 
@@ -31,7 +32,8 @@ struct chat_template {
     struct content_use content;
 };
 
-enum status chat_template_open(struct chat_template **out, const char *source, size_t length, struct error *err)
+enum status chat_template_open(struct chat_template **out, const char *source, size_t length,
+                               struct error *err)
 {
     *out = NULL;
     if (length > MAX_SOURCE)
@@ -78,8 +80,8 @@ static void add_part(struct jinja_builder *b, const struct chat_part *part)
     builder_add(b, part->text, part->length, part->kind == CHAT_TEXT);
 }
 
-/* How many parts from `first` on are one text: a marker belongs to the text before and after it, as the model wrote
- * them; two texts in a row stay two parts. */
+/* How many parts from `first` on are one text: a marker belongs to the text before and after it, as the model
+ * wrote them; two texts in a row stay two parts. */
 static size_t text_run(const struct chat_message *m, size_t first)
 {
     size_t n = 1;
@@ -110,7 +112,8 @@ static struct jinja_list *part_list(struct jinja_run *run, const struct chat_mes
     return list;
 }
 
-static struct jinja_value joined_parts(struct jinja_run *run, const struct chat_message *m, const char *image_token)
+static struct jinja_value joined_parts(struct jinja_run *run, const struct chat_message *m,
+                                       const char *image_token)
 {
     struct jinja_builder b;
     builder_init(&b, run);
@@ -224,8 +227,9 @@ static size_t conversation_bytes(const struct chat_message *messages, size_t n)
     return total + 64 * n;
 }
 
-enum status chat_template_render(const struct chat_template *t, const struct chat_message *messages, size_t n_messages,
-                                 const struct chat_options *options, struct chat_rendering *out, struct error *err)
+enum status chat_template_render(const struct chat_template *t, const struct chat_message *messages,
+                                 size_t n_messages, const struct chat_options *options,
+                                 struct chat_rendering *out, struct error *err)
 {
     struct jinja_run run;
     struct jinja_builder b;
@@ -237,8 +241,8 @@ enum status chat_template_render(const struct chat_template *t, const struct cha
     struct jinja_scope *scope = make_globals(&run, t, messages, n_messages, options);
     if (scope)
         render_statements(&run, scope, t->template.body, &b);
-    enum status status = run.failed ? error_set(err, run.error.status, "%s", run.error.message)
-                                    : copy_result(&b, out, err);
+    enum status status =
+        run.failed ? error_set(err, run.error.status, "%s", run.error.message) : copy_result(&b, out, err);
     run_release(&run);
     return status;
 }

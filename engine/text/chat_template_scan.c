@@ -10,7 +10,8 @@ struct scan {
 
 static bool is_word(const struct jinja_expr *e, const char *word)
 {
-    return e && e->kind == EXPR_CONSTANT && e->constant.kind == JINJA_STRING && text_is(e->constant.text, word);
+    return e && e->kind == EXPR_CONSTANT && e->constant.kind == JINJA_STRING &&
+           text_is(e->constant.text, word);
 }
 
 static bool is_one_of(const struct jinja_text *name, const char *const *words)

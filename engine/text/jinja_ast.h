@@ -1,5 +1,5 @@
-/* A parsed template: statements and expressions. Made by jinja_parse, walked by jinja_eval; never changed in between.
- * Names are interned: the same name is the same pointer throughout one template. */
+/* A parsed template: statements and expressions. Made by jinja_parse, walked by jinja_eval; never changed in
+ * between. Names are interned: the same name is the same pointer throughout one template. */
 #ifndef VARGPT_ENGINE_TEXT_JINJA_AST_H
 #define VARGPT_ENGINE_TEXT_JINJA_AST_H
 
@@ -75,17 +75,17 @@ struct jinja_expr {
 };
 
 enum jinja_stmt_kind {
-    STMT_TEXT,       /* text */
-    STMT_OUTPUT,     /* expr */
-    STMT_IF,         /* expr, body, otherwise (an elif is a STMT_IF there) */
-    STMT_FOR,        /* target in expr if test: body, else: otherwise */
-    STMT_SET,        /* target = expr */
-    STMT_SET_BLOCK,  /* target = body, through the filters of expr unless NULL */
-    STMT_FILTER,     /* body through the filters of expr */
-    STMT_MACRO,      /* macro */
-    STMT_CALL,       /* expr called with macro as its caller */
-    STMT_WITH,       /* targets = values (expr's items alternate), body */
-    STMT_SCOPE,      /* body, with names of its own: {% block %}, {% generation %} */
+    STMT_TEXT,      /* text */
+    STMT_OUTPUT,    /* expr */
+    STMT_IF,        /* expr, body, otherwise (an elif is a STMT_IF there) */
+    STMT_FOR,       /* target in expr if test: body, else: otherwise */
+    STMT_SET,       /* target = expr */
+    STMT_SET_BLOCK, /* target = body, through the filters of expr unless NULL */
+    STMT_FILTER,    /* body through the filters of expr */
+    STMT_MACRO,     /* macro */
+    STMT_CALL,      /* expr called with macro as its caller */
+    STMT_WITH,      /* targets = values (expr's items alternate), body */
+    STMT_SCOPE,     /* body, with names of its own: {% block %}, {% generation %} */
     STMT_BREAK,
     STMT_CONTINUE,
 };
@@ -103,9 +103,10 @@ struct jinja_macro_def {
 struct jinja_stmt {
     enum jinja_stmt_kind kind;
     int line;
-    bool recursive;                /* for loops */
-    bool elif;                     /* otherwise is one STMT_IF: the next branch */
-    const struct jinja_text *text; /* STMT_TEXT; loops, calls: the interned names "loop" and "caller", NULL if not used */
+    bool recursive; /* for loops */
+    bool elif;      /* otherwise is one STMT_IF: the next branch */
+    const struct jinja_text
+        *text; /* STMT_TEXT; loops, calls: the interned names "loop" and "caller", NULL if not used */
     struct jinja_expr *expr, *target, *test;
     struct jinja_stmt *body, *otherwise, *next;
     struct jinja_macro_def *macro;

@@ -12,8 +12,9 @@ static const struct jinja_builtin *find(const struct jinja_builtin *table, const
 
 const struct jinja_builtin *builtin_filter(const struct jinja_text *name)
 {
-    const struct jinja_builtin *const tables[] = {jinja_text_filters, jinja_list_filters, jinja_select_filters,
-                                                  jinja_sort_filters, jinja_number_filters};
+    const struct jinja_builtin *const tables[] = {jinja_text_filters, jinja_list_filters,
+                                                  jinja_select_filters, jinja_sort_filters,
+                                                  jinja_number_filters};
     const struct jinja_builtin *found = NULL;
     for (size_t i = 0; !found && i < sizeof tables / sizeof *tables; i++)
         found = find(tables[i], name);
@@ -43,7 +44,8 @@ const struct jinja_builtin *builtin_method(struct jinja_value self, const struct
     }
 }
 
-struct jinja_value builtin_bind(struct jinja_run *run, struct jinja_value self, const struct jinja_builtin *builtin)
+struct jinja_value builtin_bind(struct jinja_run *run, struct jinja_value self,
+                                const struct jinja_builtin *builtin)
 {
     struct jinja_method *method = run_alloc(run, 1, sizeof *method);
     if (!method)
@@ -66,7 +68,8 @@ static bool fits_name(const struct jinja_text *name, const char *param, size_t n
     return name->length == n && memcmp(name->bytes, param, n) == 0;
 }
 
-static bool bind_named(const struct jinja_builtin *builtin, const struct jinja_named *named, struct jinja_given *given)
+static bool bind_named(const struct jinja_builtin *builtin, const struct jinja_named *named,
+                       struct jinja_given *given)
 {
     bool optional;
     const char *next;
@@ -107,8 +110,8 @@ static void bind(struct jinja_run *run, const struct jinja_builtin *builtin, con
     }
 }
 
-struct jinja_value builtin_call(struct jinja_run *run, const struct jinja_builtin *builtin, struct jinja_value self,
-                                const struct jinja_call *call)
+struct jinja_value builtin_call(struct jinja_run *run, const struct jinja_builtin *builtin,
+                                struct jinja_value self, const struct jinja_call *call)
 {
     struct jinja_given given = {.self = self, .call = call};
     if (!run_work(run, 1) || !run_enter(run))

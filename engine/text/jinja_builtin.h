@@ -8,14 +8,15 @@ enum { BUILTIN_MAX_PARAMS = 6 };
 
 /* What a builtin is given. */
 struct jinja_given {
-    struct jinja_value self;                    /* what is filtered or tested, or whose method it is; functions: missing */
+    struct jinja_value self; /* what is filtered or tested, or whose method it is; functions: missing */
     struct jinja_value arg[BUILTIN_MAX_PARAMS]; /* by parameter; missing where none was given */
     const struct jinja_call *call;              /* as written, for those that take any arguments */
 };
 
 typedef struct jinja_value (*jinja_apply)(struct jinja_run *, const struct jinja_given *);
 
-/* params: the parameters' names, parted by spaces; a ? behind the name: may be left out; "*": takes any arguments. */
+/* params: the parameters' names, parted by spaces; a ? behind the name: may be left out; "*": takes any
+ * arguments. */
 struct jinja_builtin {
     const char *name, *params;
     jinja_apply apply;
@@ -46,10 +47,11 @@ extern const struct jinja_builtin jinja_text_filters[], jinja_number_filters[], 
 
 /* What filters and methods share (jinja_text_ops.c). */
 struct jinja_value text_map_case(struct jinja_run *, const struct jinja_text *, int unicode_case);
-const struct jinja_text *text_strip(struct jinja_run *, const struct jinja_text *, struct jinja_value chars, bool left,
-                                    bool right);
-const struct jinja_text *text_replace(struct jinja_run *, const struct jinja_text *, const struct jinja_text *old,
-                                      const struct jinja_text *new, int64_t count);
+const struct jinja_text *text_strip(struct jinja_run *, const struct jinja_text *, struct jinja_value chars,
+                                    bool left, bool right);
+const struct jinja_text *text_replace(struct jinja_run *, const struct jinja_text *,
+                                      const struct jinja_text *old, const struct jinja_text *new,
+                                      int64_t count);
 struct jinja_value text_capitalize(struct jinja_run *, const struct jinja_text *);
 const struct jinja_list *text_lines(struct jinja_run *, const struct jinja_text *, bool keep_ends);
 

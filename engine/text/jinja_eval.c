@@ -10,7 +10,8 @@ struct jinja_scope *scope_new(struct jinja_run *run, struct jinja_scope *parent)
     return scope;
 }
 
-void scope_set(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_text *name, struct jinja_value v)
+void scope_set(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_text *name,
+               struct jinja_value v)
 {
     if (run->failed || !run_work(run, 1 + scope->count / 8))
         return;
@@ -30,8 +31,8 @@ void scope_set(struct jinja_run *run, struct jinja_scope *scope, const struct ji
     scope->at[scope->count++] = (struct jinja_binding){name, v};
 }
 
-static void assign_attribute(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *target,
-                             struct jinja_value v)
+static void assign_attribute(struct jinja_run *run, struct jinja_scope *scope,
+                             const struct jinja_expr *target, struct jinja_value v)
 {
     struct jinja_value object = eval_expr(run, scope, target->a);
     if (run->failed)
@@ -65,8 +66,8 @@ static void assign(struct jinja_run *run, struct jinja_scope *scope, const struc
         return;
     size_t wanted = target->items.count;
     if (items->count != wanted) {
-        run_fail(run, "%s values to unpack (expected %zu, got %zu)", items->count < wanted ? "not enough" : "too many",
-                 wanted, items->count);
+        run_fail(run, "%s values to unpack (expected %zu, got %zu)",
+                 items->count < wanted ? "not enough" : "too many", wanted, items->count);
         return;
     }
     for (size_t i = 0; i < wanted; i++)
@@ -74,7 +75,8 @@ static void assign(struct jinja_run *run, struct jinja_scope *scope, const struc
 }
 
 /* Renders into a string of its own. */
-static struct jinja_value render_text(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_stmt *body)
+static struct jinja_value render_text(struct jinja_run *run, struct jinja_scope *scope,
+                                      const struct jinja_stmt *body)
 {
     struct jinja_builder b;
     builder_init(&b, run);
@@ -127,8 +129,9 @@ static void render_rounds(struct jinja_run *run, struct jinja_loop *loop, const 
 }
 
 /* A for loop over these items. A break or continue within its else belongs to the loop around it. */
-static enum jinja_flow render_loop(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_stmt *s,
-                                   struct jinja_value iterable, int depth, struct jinja_builder *out)
+static enum jinja_flow render_loop(struct jinja_run *run, struct jinja_scope *scope,
+                                   const struct jinja_stmt *s, struct jinja_value iterable, int depth,
+                                   struct jinja_builder *out)
 {
     const struct jinja_list *items = value_items(run, iterable);
     if (items && s->test)
@@ -146,7 +149,8 @@ static enum jinja_flow render_loop(struct jinja_run *run, struct jinja_scope *sc
     return inner ? render_statements(run, inner, s->otherwise, out) : FLOW_ON;
 }
 
-struct jinja_value loop_recurse(struct jinja_run *run, const struct jinja_loop *loop, struct jinja_value items)
+struct jinja_value loop_recurse(struct jinja_run *run, const struct jinja_loop *loop,
+                                struct jinja_value items)
 {
     struct jinja_builder b;
     if (!loop->stmt->recursive) {
@@ -245,8 +249,8 @@ static enum jinja_flow render_if(struct jinja_run *run, struct jinja_scope *scop
     }
 }
 
-static enum jinja_flow render_statement(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_stmt *s,
-                                        struct jinja_builder *out)
+static enum jinja_flow render_statement(struct jinja_run *run, struct jinja_scope *scope,
+                                        const struct jinja_stmt *s, struct jinja_builder *out)
 {
     struct jinja_value v;
     switch (s->kind) {
@@ -276,8 +280,8 @@ static enum jinja_flow render_statement(struct jinja_run *run, struct jinja_scop
     return FLOW_ON;
 }
 
-enum jinja_flow render_statements(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_stmt *first,
-                                  struct jinja_builder *out)
+enum jinja_flow render_statements(struct jinja_run *run, struct jinja_scope *scope,
+                                  const struct jinja_stmt *first, struct jinja_builder *out)
 {
     enum jinja_flow flow = FLOW_ON;
     if (!run_enter(run))
@@ -332,8 +336,8 @@ static void bind_parameters(struct macro_call_state *st, struct jinja_scope *sco
         if (i < st->call->count)
             v = st->call->at[i];
         else if (!take_named(st, NULL, name, &v))
-            v = i < first_default ? value_undefined(st->run, "parameter '%.*s' was not provided", (int)name->length,
-                                                    name->bytes)
+            v = i < first_default ? value_undefined(st->run, "parameter '%.*s' was not provided",
+                                                    (int)name->length, name->bytes)
                                   : eval_expr(st->run, scope, def->defaults.at[i - first_default]);
         scope_set(st->run, scope, name, v);
     }
@@ -381,7 +385,8 @@ static void bind_specials(struct macro_call_state *st, struct jinja_scope *scope
                      st->call->named[i].name->bytes);
 }
 
-struct jinja_value macro_call(struct jinja_run *run, const struct jinja_macro *macro, const struct jinja_call *call)
+struct jinja_value macro_call(struct jinja_run *run, const struct jinja_macro *macro,
+                              const struct jinja_call *call)
 {
     struct macro_call_state st = {.run = run, .def = macro->def, .call = call};
     struct jinja_scope *scope = scope_new(run, macro->scope);

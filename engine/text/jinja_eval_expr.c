@@ -9,7 +9,8 @@ void fail_undefined(struct jinja_run *run, struct jinja_value v)
         run_fail(run, "an undefined value was used");
 }
 
-static struct jinja_value lookup(struct jinja_run *run, const struct jinja_scope *scope, const struct jinja_text *name)
+static struct jinja_value lookup(struct jinja_run *run, const struct jinja_scope *scope,
+                                 const struct jinja_text *name)
 {
     for (; scope; scope = scope->parent) {
         if (!run_work(run, 1 + scope->count / 8))
@@ -26,7 +27,8 @@ static struct jinja_value lookup(struct jinja_run *run, const struct jinja_scope
     return value_undefined(run, "'%.*s' is undefined", (int)name->length, name->bytes);
 }
 
-static struct jinja_list *eval_items(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_exprs *exprs)
+static struct jinja_list *eval_items(struct jinja_run *run, struct jinja_scope *scope,
+                                     const struct jinja_exprs *exprs)
 {
     struct jinja_list *list = list_new(run, exprs->count);
     for (size_t i = 0; i < exprs->count && !run->failed; i++)
@@ -34,7 +36,8 @@ static struct jinja_list *eval_items(struct jinja_run *run, struct jinja_scope *
     return run->failed ? NULL : list;
 }
 
-static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_exprs *exprs)
+static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *scope,
+                                    const struct jinja_exprs *exprs)
 {
     struct jinja_dict *dict = dict_new(run);
     for (size_t i = 0; i + 1 < exprs->count && !run->failed; i += 2) {
@@ -44,7 +47,8 @@ static struct jinja_value eval_dict(struct jinja_run *run, struct jinja_scope *s
     return dict ? value_dict(dict) : value_nothing();
 }
 
-static struct jinja_value eval_concat(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_exprs *exprs)
+static struct jinja_value eval_concat(struct jinja_run *run, struct jinja_scope *scope,
+                                      const struct jinja_exprs *exprs)
 {
     struct jinja_builder b;
     builder_init(&b, run);
@@ -54,7 +58,8 @@ static struct jinja_value eval_concat(struct jinja_run *run, struct jinja_scope 
 }
 
 /* a < b <= c: each value once, and none after the first link that does not hold. */
-static struct jinja_value eval_compare(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_compare(struct jinja_run *run, struct jinja_scope *scope,
+                                       const struct jinja_expr *e)
 {
     struct jinja_value left = eval_expr(run, scope, e->a);
     for (size_t i = 0; i < e->items.count && !run->failed; i++) {
@@ -67,7 +72,8 @@ static struct jinja_value eval_compare(struct jinja_run *run, struct jinja_scope
     return value_bool(true);
 }
 
-static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_slice(struct jinja_run *run, struct jinja_scope *scope,
+                                     const struct jinja_expr *e)
 {
     struct jinja_value v = eval_expr(run, scope, e->a);
     struct jinja_value from = e->b ? eval_expr(run, scope, e->b) : value_none();
@@ -97,8 +103,8 @@ static size_t add_star_star(struct jinja_run *run, struct jinja_value v, struct 
     return n;
 }
 
-struct jinja_call eval_arguments(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_arguments *args,
-                                 const struct jinja_named *extra)
+struct jinja_call eval_arguments(struct jinja_run *run, struct jinja_scope *scope,
+                                 const struct jinja_arguments *args, const struct jinja_named *extra)
 {
     struct jinja_call call = {0};
     struct jinja_list *list = eval_items(run, scope, &args->positional);
@@ -141,7 +147,8 @@ struct jinja_value call_value(struct jinja_run *run, struct jinja_value callee, 
     }
 }
 
-static struct jinja_value eval_call(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_call(struct jinja_run *run, struct jinja_scope *scope,
+                                    const struct jinja_expr *e)
 {
     struct jinja_value callee = eval_expr(run, scope, e->a);
     struct jinja_call call = eval_arguments(run, scope, e->arguments, NULL);
@@ -149,7 +156,8 @@ static struct jinja_value eval_call(struct jinja_run *run, struct jinja_scope *s
     return run->failed ? value_nothing() : call_value(run, callee, &call);
 }
 
-static struct jinja_value eval_builtin(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_builtin(struct jinja_run *run, struct jinja_scope *scope,
+                                       const struct jinja_expr *e)
 {
     struct jinja_value self = eval_expr(run, scope, e->a);
     if (!e->builtin) {
@@ -161,7 +169,8 @@ static struct jinja_value eval_builtin(struct jinja_run *run, struct jinja_scope
     return run->failed ? value_nothing() : builtin_call(run, e->builtin, self, &call);
 }
 
-static struct jinja_value eval_condition(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_condition(struct jinja_run *run, struct jinja_scope *scope,
+                                         const struct jinja_expr *e)
 {
     bool holds = value_truth(eval_expr(run, scope, e->a));
     if (run->failed)
@@ -170,10 +179,12 @@ static struct jinja_value eval_condition(struct jinja_run *run, struct jinja_sco
         return eval_expr(run, scope, e->b);
     if (e->c)
         return eval_expr(run, scope, e->c);
-    return value_undefined(run, "the inline if-expression evaluated to false and no else section was defined");
+    return value_undefined(run,
+                           "the inline if-expression evaluated to false and no else section was defined");
 }
 
-static struct jinja_value eval_binary(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_binary(struct jinja_run *run, struct jinja_scope *scope,
+                                      const struct jinja_expr *e)
 {
     struct jinja_value a = eval_expr(run, scope, e->a);
     if (run->failed)
@@ -188,7 +199,8 @@ static struct jinja_value eval_binary(struct jinja_run *run, struct jinja_scope 
     return e->kind == EXPR_ITEM ? value_item(run, a, b) : operate(run, e->op, a, b);
 }
 
-static struct jinja_value eval_unary(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_unary(struct jinja_run *run, struct jinja_scope *scope,
+                                     const struct jinja_expr *e)
 {
     struct jinja_value a = eval_expr(run, scope, e->a);
     if (run->failed)
@@ -200,7 +212,8 @@ static struct jinja_value eval_unary(struct jinja_run *run, struct jinja_scope *
     }
 }
 
-static struct jinja_value eval_inside(struct jinja_run *run, struct jinja_scope *scope, const struct jinja_expr *e)
+static struct jinja_value eval_inside(struct jinja_run *run, struct jinja_scope *scope,
+                                      const struct jinja_expr *e)
 {
     const struct jinja_list *list;
     switch (e->kind) {

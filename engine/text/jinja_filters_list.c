@@ -19,7 +19,8 @@ static struct jinja_value filter_first(struct jinja_run *run, const struct jinja
 {
     struct jinja_cursor cursor = cursor_open(run, given->self);
     struct jinja_value item;
-    return cursor_next(run, &cursor, &item) ? item : value_undefined(run, "no first item, sequence was empty");
+    return cursor_next(run, &cursor, &item) ? item
+                                            : value_undefined(run, "no first item, sequence was empty");
 }
 
 static bool check_reversible(struct jinja_run *run, struct jinja_value v)
@@ -35,7 +36,8 @@ static struct jinja_value filter_last(struct jinja_run *run, const struct jinja_
     const struct jinja_text *text = given->self.text;
     if (given->self.kind == JINJA_STRING && text->length)
         return value_text(text_bytes(run, text, unicode_last(text->bytes, text->length), text->length));
-    const struct jinja_list *items = check_reversible(run, given->self) ? value_items(run, given->self) : NULL;
+    const struct jinja_list *items =
+        check_reversible(run, given->self) ? value_items(run, given->self) : NULL;
     if (items && items->count)
         return items->at[items->count - 1];
     return value_undefined(run, "no last item, sequence was empty");
@@ -83,7 +85,8 @@ static struct jinja_value filter_reverse(struct jinja_run *run, const struct jin
 
 static struct jinja_value filter_join(struct jinja_run *run, const struct jinja_given *given)
 {
-    const struct jinja_text *between = value_given(given->arg[0]) ? value_string(run, given->arg[0]) : &jinja_text_empty;
+    const struct jinja_text *between =
+        value_given(given->arg[0]) ? value_string(run, given->arg[0]) : &jinja_text_empty;
     struct jinja_cursor cursor = cursor_open(run, given->self);
     struct jinja_value item;
     struct jinja_builder b;

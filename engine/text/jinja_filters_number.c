@@ -58,7 +58,8 @@ static struct jinja_value filter_float(struct jinja_run *run, const struct jinja
     double d;
     if (given->self.kind == JINJA_UNDEFINED)
         fail_undefined(run, given->self);
-    if (value_as_number(given->self, &d) || (given->self.kind == JINJA_STRING && number_read_real(given->self.text, &d)))
+    if (value_as_number(given->self, &d) ||
+        (given->self.kind == JINJA_STRING && number_read_real(given->self.text, &d)))
         return value_float(d);
     return value_given(given->arg[0]) ? given->arg[0] : value_float(0);
 }
@@ -105,7 +106,8 @@ static struct jinja_value filter_round(struct jinja_run *run, const struct jinja
             run_fail(run, "type %s cannot be rounded", value_type(given->self));
         return value_nothing();
     }
-    if (run->failed || (method && !text_is(method, "common") && !text_is(method, "ceil") && !text_is(method, "floor"))) {
+    if (run->failed ||
+        (method && !text_is(method, "common") && !text_is(method, "ceil") && !text_is(method, "floor"))) {
         run_fail(run, "method must be common, ceil or floor");
         return value_nothing();
     }

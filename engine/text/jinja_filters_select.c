@@ -1,7 +1,8 @@
 #include "engine/text/jinja_builtin.h"
 #include "engine/text/jinja_path.h"
 
-/* Walks through what is to be selected from: false when it is empty, so that nothing else is looked at (as in Jinja). */
+/* Walks through what is to be selected from: false when it is empty, so that nothing else is looked at (as in
+ * Jinja). */
 static bool worth_walking(struct jinja_value v)
 {
     return value_truth(v);

@@ -12,10 +12,11 @@ static const struct jinja_list *keys_of(struct jinja_run *run, const struct jinj
 }
 
 /* A key for sort: with "a,b" the tuple of both attributes. */
-static struct jinja_value sort_key(struct jinja_run *run, struct jinja_value item, struct jinja_value attribute,
-                                   bool case_sensitive)
+static struct jinja_value sort_key(struct jinja_run *run, struct jinja_value item,
+                                   struct jinja_value attribute, bool case_sensitive)
 {
-    if (attribute.kind != JINJA_STRING || text_find(attribute.text, text_of(run, ","), 0) > attribute.text->length)
+    if (attribute.kind != JINJA_STRING ||
+        text_find(attribute.text, text_of(run, ","), 0) > attribute.text->length)
         return path_key(run, item, attribute, case_sensitive);
     const struct jinja_text *text = attribute.text;
     struct jinja_list *both = list_new(run, 2);
@@ -23,7 +24,8 @@ static struct jinja_value sort_key(struct jinja_run *run, struct jinja_value ite
         size_t end = begin;
         while (end < text->length && text->bytes[end] != ',')
             end++;
-        list_add(run, both, path_key(run, item, value_text(text_bytes(run, text, begin, end)), case_sensitive));
+        list_add(run, both,
+                 path_key(run, item, value_text(text_bytes(run, text, begin, end)), case_sensitive));
         begin = end + 1;
     }
     return both ? value_tuple(both) : value_nothing();
@@ -42,7 +44,8 @@ static struct jinja_value filter_sort(struct jinja_run *run, const struct jinja_
 
 static struct jinja_value filter_dictsort(struct jinja_run *run, const struct jinja_given *given)
 {
-    bool case_sensitive = arg_bool(given->arg[0], false), reverse = arg_bool(given->arg[2], false), by_value = false;
+    bool case_sensitive = arg_bool(given->arg[0], false), reverse = arg_bool(given->arg[2], false),
+         by_value = false;
     if (value_given(given->arg[1])) {
         const struct jinja_text *by = arg_text(run, given->arg[1]);
         by_value = text_is(by, "value");

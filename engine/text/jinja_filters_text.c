@@ -163,7 +163,8 @@ static struct jinja_value filter_truncate(struct jinja_run *run, const struct ji
 {
     const struct jinja_text *text = arg_text(run, given->self);
     int64_t length = arg_int(run, given->arg[0], 255);
-    const struct jinja_text *end = value_given(given->arg[2]) ? arg_text(run, given->arg[2]) : text_of(run, "...");
+    const struct jinja_text *end =
+        value_given(given->arg[2]) ? arg_text(run, given->arg[2]) : text_of(run, "...");
     int64_t leeway = given->arg[3].kind == JINJA_NONE ? 5 : arg_int(run, given->arg[3], 5);
     if (length < (int64_t)end->chars || leeway < 0)
         run_fail(run, "truncate: length or leeway is too small");
@@ -184,10 +185,12 @@ static struct jinja_value filter_truncate(struct jinja_run *run, const struct ji
 
 static struct jinja_value filter_center(struct jinja_run *run, const struct jinja_given *given)
 {
-    const struct jinja_builtin *method = builtin_method(value_text(&jinja_text_empty), text_of(run, "center"));
+    const struct jinja_builtin *method =
+        builtin_method(value_text(&jinja_text_empty), text_of(run, "center"));
     struct jinja_value width = value_int(arg_int(run, given->arg[0], 80));
     const struct jinja_call call = {.at = &width, .count = 1};
-    return run->failed ? value_nothing() : builtin_call(run, method, value_text(self_text(run, given)), &call);
+    return run->failed ? value_nothing()
+                       : builtin_call(run, method, value_text(self_text(run, given)), &call);
 }
 
 static struct jinja_value filter_format(struct jinja_run *run, const struct jinja_given *given)
@@ -230,7 +233,8 @@ static void json_separators(struct jinja_run *run, struct jinja_value v, struct 
 static struct jinja_value filter_tojson(struct jinja_run *run, const struct jinja_given *given)
 {
     struct jinja_value indent = given->arg[1];
-    struct json_style style = {.ascii = arg_bool(given->arg[0], false), .sort_keys = arg_bool(given->arg[3], false)};
+    struct json_style style = {.ascii = arg_bool(given->arg[0], false),
+                               .sort_keys = arg_bool(given->arg[3], false)};
     style.indented = value_given(indent) && indent.kind != JINJA_NONE;
     if (style.indented)
         style.indent = indent.kind == JINJA_STRING ? indent.text : spaces(run, arg_int(run, indent, 0));

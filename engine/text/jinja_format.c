@@ -54,7 +54,11 @@ static void add_digits(struct jinja_builder *b, bool negative, const char *radix
 {
     char prefix[8];
     struct jinja_builder body;
-    snprintf(prefix, sizeof prefix, "%s%s", negative ? "-" : spec->sign == '+' ? "+" : spec->sign == ' ' ? " " : "",
+    snprintf(prefix, sizeof prefix, "%s%s",
+             negative            ? "-"
+             : spec->sign == '+' ? "+"
+             : spec->sign == ' ' ? " "
+                                 : "",
              radix_prefix);
     builder_init(&body, b->run);
     if (spec->comma)
@@ -68,19 +72,22 @@ static void format_int(struct jinja_builder *b, int64_t i, const struct format_s
 {
     char digits[80];
     uint64_t size = i < 0 ? 0 - (uint64_t)i : (uint64_t)i;
-    unsigned radix = spec->type == 'x' || spec->type == 'X' ? 16 : spec->type == 'o' ? 8 : spec->type == 'b' ? 2 : 10;
+    unsigned radix = spec->type == 'x' || spec->type == 'X' ? 16
+                     : spec->type == 'o'                    ? 8
+                     : spec->type == 'b'                    ? 2
+                                                            : 10;
     char *end = digits + sizeof digits, *at = end;
     *--at = 0;
     do {
         *--at = (spec->type == 'X' ? "0123456789ABCDEF" : "0123456789abcdef")[size % radix];
         size /= radix;
     } while (size);
-    const char *prefix = !spec->alternate      ? ""
-                         : spec->type == 'x'   ? "0x"
-                         : spec->type == 'X'   ? "0X"
-                         : spec->type == 'o'   ? "0o"
-                         : spec->type == 'b'   ? "0b"
-                                               : "";
+    const char *prefix = !spec->alternate    ? ""
+                         : spec->type == 'x' ? "0x"
+                         : spec->type == 'X' ? "0X"
+                         : spec->type == 'o' ? "0o"
+                         : spec->type == 'b' ? "0b"
+                                             : "";
     add_digits(b, i < 0, prefix, at, spec);
 }
 
@@ -120,6 +127,7 @@ void format_number(struct jinja_builder *b, struct jinja_value v, const struct f
     } else if (v.kind == JINJA_UNDEFINED) {
         fail_undefined(b->run, v);
     } else {
-        run_fail(b->run, "format code '%c' does not fit a value of type '%s'", type ? type : ' ', value_type(v));
+        run_fail(b->run, "format code '%c' does not fit a value of type '%s'", type ? type : ' ',
+                 value_type(v));
     }
 }

@@ -17,7 +17,8 @@ enum { FORMAT_MAX_WIDTH = 1 << 20, FORMAT_MAX_PRECISION = 300 };
 
 /* Text cut to the precision and padded to the width. */
 void format_text(struct jinja_builder *, const struct jinja_text *, const struct format_spec *);
-/* A number by type d, i, u, x, X, o, b, c, n, e, E, f, F, g, G, % or none. Fails for what the type does not fit. */
+/* A number by type d, i, u, x, X, o, b, c, n, e, E, f, F, g, G, % or none. Fails for what the type does not
+ * fit. */
 void format_number(struct jinja_builder *, struct jinja_value, const struct format_spec *);
 
 #endif

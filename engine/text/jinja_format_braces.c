@@ -59,7 +59,8 @@ static struct jinja_value field_value(struct braces *f, const struct jinja_text 
         if (!item)
             v = value_attribute(f->run, v, part);
         else
-            v = value_item(f->run, v, number_read_int(part, 10, &index) ? value_int(index) : value_text(part));
+            v = value_item(f->run, v,
+                           number_read_int(part, 10, &index) ? value_int(index) : value_text(part));
         at = end + item;
     }
     return v;
@@ -130,19 +131,22 @@ static void add_field(struct braces *f, struct jinja_builder *b, const struct ji
         run_fail(f->run, "format: expected ':' after the conversion");
     if (f->run->failed)
         return;
-    const struct jinja_text *text = at < field->length ? text_bytes(f->run, field, at, field->length) : &jinja_text_empty;
+    const struct jinja_text *text =
+        at < field->length ? text_bytes(f->run, field, at, field->length) : &jinja_text_empty;
     struct format_spec spec = read_spec(f->run, text);
     if (!text->length)
         print_value(b, v);
     else if (value_as_number(v, &d) && (v.kind != JINJA_BOOL || spec.type))
         format_number(b, v, &spec);
-    else if ((v.kind == JINJA_STRING || v.kind == JINJA_BOOL) && (!spec.type || spec.type == 's') && spec.align != '=')
+    else if ((v.kind == JINJA_STRING || v.kind == JINJA_BOOL) && (!spec.type || spec.type == 's') &&
+             spec.align != '=')
         format_text(b, value_string(f->run, v), &spec);
     else
         run_fail(f->run, "format: a value of type '%s' does not fit its specifier", value_type(v));
 }
 
-struct jinja_value format_braces(struct jinja_run *run, const struct jinja_text *format, const struct jinja_call *call)
+struct jinja_value format_braces(struct jinja_run *run, const struct jinja_text *format,
+                                 const struct jinja_call *call)
 {
     struct braces f = {run, call, 0};
     struct jinja_builder b;

@@ -39,7 +39,8 @@ static struct jinja_value named_value(struct percent *p)
     while (p->at < p->format->length && p->format->bytes[p->at] != ')')
         p->at++;
     if (p->at >= p->format->length || p->values.kind != JINJA_DICT) {
-        run_fail(p->run, p->values.kind == JINJA_DICT ? "incomplete format key" : "format requires a mapping");
+        run_fail(p->run,
+                 p->values.kind == JINJA_DICT ? "incomplete format key" : "format requires a mapping");
         return value_nothing();
     }
     struct jinja_value name = value_text(text_bytes(p->run, p->format, begin, p->at++));
@@ -95,7 +96,8 @@ static struct format_spec read_spec(struct percent *p)
     return spec;
 }
 
-static void add_value(struct percent *p, struct jinja_builder *b, struct jinja_value v, struct format_spec *spec)
+static void add_value(struct percent *p, struct jinja_builder *b, struct jinja_value v,
+                      struct format_spec *spec)
 {
     struct jinja_builder repr;
     double d;
@@ -115,19 +117,22 @@ static void add_value(struct percent *p, struct jinja_builder *b, struct jinja_v
         if (spec->precision > 0) /* at least so many digits: no template asks for it */
             run_fail(p->run, "a precision for integers is not supported");
         format_number(b, v, spec);
-    } else if (spec->type && (strchr("xXoc", spec->type) ? value_as_int(v, &i)
-                                                         : strchr("eEfFgG", spec->type) && value_as_number(v, &d))) {
+    } else if (spec->type &&
+               (strchr("xXoc", spec->type) ? value_as_int(v, &i)
+                                           : strchr("eEfFgG", spec->type) && value_as_number(v, &d))) {
         if (strchr("eEfFgG", spec->type))
             v = value_float(d);
         format_number(b, v, spec);
     } else if (v.kind == JINJA_UNDEFINED) {
         fail_undefined(p->run, v);
     } else {
-        run_fail(p->run, "unsupported format character, or a value of type '%s' that does not fit it", value_type(v));
+        run_fail(p->run, "unsupported format character, or a value of type '%s' that does not fit it",
+                 value_type(v));
     }
 }
 
-struct jinja_value format_percent(struct jinja_run *run, const struct jinja_text *format, struct jinja_value values)
+struct jinja_value format_percent(struct jinja_run *run, const struct jinja_text *format,
+                                  struct jinja_value values)
 {
     struct percent p = {.run = run, .format = format, .values = values};
     struct jinja_builder b;
@@ -152,9 +157,9 @@ struct jinja_value format_percent(struct jinja_run *run, const struct jinja_text
             v = next_value(&p);
         add_value(&p, &b, v, &spec);
     }
-    bool all = p.by_name || (values.kind == JINJA_TUPLE ? p.used == values.list->count
-                                                        : p.used > 0 || values.kind == JINJA_DICT ||
-                                                              values.kind == JINJA_LIST);
+    bool all = p.by_name || (values.kind == JINJA_TUPLE
+                                 ? p.used == values.list->count
+                                 : p.used > 0 || values.kind == JINJA_DICT || values.kind == JINJA_LIST);
     if (!all)
         run_fail(run, "not all arguments converted during string formatting");
     return value_text(builder_text(&b));

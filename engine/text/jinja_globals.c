@@ -84,7 +84,8 @@ static struct jinja_value global_raise(struct jinja_run *run, const struct jinja
     return value_nothing();
 }
 
-/* What Python's datetime writes where C's strftime does not know: microseconds, and the zone of a naive time. */
+/* What Python's datetime writes where C's strftime does not know: microseconds, and the zone of a naive time.
+ */
 static const struct jinja_text *naive_format(struct jinja_run *run, const struct jinja_text *format)
 {
     struct jinja_builder b;
@@ -114,7 +115,8 @@ static struct jinja_value global_strftime(struct jinja_run *run, const struct ji
         return value_nothing();
     memcpy(spelt, format->bytes, format->length);
     spelt[format->length] = 0;
-    size_t n = memchr(spelt, 0, format->length) || !localtime_r(&now, &tm) ? 0 : strftime(out, MAX_TIME, spelt, &tm);
+    size_t n =
+        memchr(spelt, 0, format->length) || !localtime_r(&now, &tm) ? 0 : strftime(out, MAX_TIME, spelt, &tm);
     if (!n) {
         run_fail(run, "strftime_now: bad format");
         return value_nothing();
@@ -123,10 +125,7 @@ static struct jinja_value global_strftime(struct jinja_run *run, const struct ji
 }
 
 const struct jinja_builtin jinja_globals[] = {
-    {"range", "start stop? step?", global_range},
-    {"dict", "*", global_dict},
-    {"namespace", "*", global_namespace},
-    {"raise_exception", "message", global_raise},
-    {"strftime_now", "format", global_strftime},
-    {NULL, NULL, NULL},
+    {"range", "start stop? step?", global_range}, {"dict", "*", global_dict},
+    {"namespace", "*", global_namespace},         {"raise_exception", "message", global_raise},
+    {"strftime_now", "format", global_strftime},  {NULL, NULL, NULL},
 };

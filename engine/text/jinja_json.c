@@ -15,9 +15,10 @@ struct json_writer {
 static void add_code(struct json_writer *w, uint32_t c, bool plain)
 {
     char text[16];
-    int n = c < 0x10000 ? snprintf(text, sizeof text, "\\u%04x", (unsigned)c)
-                        : snprintf(text, sizeof text, "\\u%04x\\u%04x", (unsigned)(0xD800 + ((c - 0x10000) >> 10)),
-                                   (unsigned)(0xDC00 + ((c - 0x10000) & 0x3FF)));
+    int n = c < 0x10000
+                ? snprintf(text, sizeof text, "\\u%04x", (unsigned)c)
+                : snprintf(text, sizeof text, "\\u%04x\\u%04x", (unsigned)(0xD800 + ((c - 0x10000) >> 10)),
+                           (unsigned)(0xDC00 + ((c - 0x10000) & 0x3FF)));
     builder_add(w->out, text, (size_t)n, plain);
 }
 

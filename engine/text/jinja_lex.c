@@ -87,7 +87,8 @@ static size_t strip_end(const struct lexer *lx, size_t begin, size_t end)
     return end;
 }
 
-/* Where the tag that closes with `close` ends when its end stands at `at`, white space control included; 0 if not. */
+/* Where the tag that closes with `close` ends when its end stands at `at`, white space control included; 0 if
+ * not. */
 static size_t match_end(const struct lexer *lx, size_t at, const char *close, bool is_variable)
 {
     if (looking_at(lx, at, "-") && looking_at(lx, at + 1, close))
@@ -330,8 +331,9 @@ static void lex_number(struct lexer *lx)
 
 static void lex_operator(struct lexer *lx)
 {
-    static const char *const operators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]",
-                                            "(",  ")",  "{",  "}",  ">",  "<",  "=", ".", ":", "|", ",", ";", NULL};
+    static const char *const operators[] = {"//", "**", "==", "!=", ">=", "<=", "+", "-", "/",
+                                            "*",  "%",  "~",  "[",  "]",  "(",  ")", "{", "}",
+                                            ">",  "<",  "=",  ".",  ":",  "|",  ",", ";", NULL};
     const char *const *op = operators;
     while (*op && !looking_at(lx, lx->at, *op))
         op++;

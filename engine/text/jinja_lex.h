@@ -1,5 +1,5 @@
-/* A template's source cut into tokens, with white space control done: trim_blocks and lstrip_blocks are on, - and +
- * markers obeyed, comments gone, raw blocks turned into data. Everything lies in the run's arena. */
+/* A template's source cut into tokens, with white space control done: trim_blocks and lstrip_blocks are on, -
+ * and + markers obeyed, comments gone, raw blocks turned into data. Everything lies in the run's arena. */
 #ifndef VARGPT_ENGINE_TEXT_JINJA_LEX_H
 #define VARGPT_ENGINE_TEXT_JINJA_LEX_H
 

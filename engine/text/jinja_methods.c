@@ -94,12 +94,8 @@ const struct jinja_builtin jinja_list_methods[] = {
 };
 
 const struct jinja_builtin jinja_dict_methods[] = {
-    {"get", "key default?", dict_get},
-    {"items", "", dict_items},
-    {"keys", "", dict_keys},
-    {"values", "", dict_values},
-    {"copy", "", list_copy},
-    {NULL, NULL, NULL},
+    {"get", "key default?", dict_get}, {"items", "", dict_items}, {"keys", "", dict_keys},
+    {"values", "", dict_values},       {"copy", "", list_copy},   {NULL, NULL, NULL},
 };
 
 const struct jinja_builtin jinja_loop_methods[] = {

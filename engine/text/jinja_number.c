@@ -59,7 +59,8 @@ bool number_read_int(const struct jinja_text *text, int64_t base, int64_t *out)
     } else if (base == 0) {
         base = 10;
     }
-    if (strpbrk(s, "+- \t\n\v\f\r") || !*s || (base == 16 && letter == 'x' && s[0] == '0' && (s[1] | 0x20) == 'x'))
+    if (strpbrk(s, "+- \t\n\v\f\r") || !*s ||
+        (base == 16 && letter == 'x' && s[0] == '0' && (s[1] | 0x20) == 'x'))
         return false;
     errno = 0;
     long long value = strtoll(s, &end, (int)base);

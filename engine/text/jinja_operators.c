@@ -16,7 +16,8 @@ static struct jinja_value fail_types(struct jinja_run *run, enum jinja_operator 
     if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
         fail_undefined(run, a.kind == JINJA_UNDEFINED ? a : b);
     else
-        run_fail(run, "unsupported operand types for %s: '%s' and '%s'", sign_of(op), value_type(a), value_type(b));
+        run_fail(run, "unsupported operand types for %s: '%s' and '%s'", sign_of(op), value_type(a),
+                 value_type(b));
     return value_nothing();
 }
 
@@ -103,7 +104,8 @@ static struct jinja_value reals(struct jinja_run *run, enum jinja_operator op, d
     default: break;
     }
     double power = pow(a, b);
-    if ((a == 0 && b < 0) || (isnan(power) && !isnan(a) && !isnan(b)) || (isinf(power) && !isinf(a) && !isinf(b)))
+    if ((a == 0 && b < 0) || (isnan(power) && !isnan(a) && !isnan(b)) ||
+        (isinf(power) && !isinf(a) && !isinf(b)))
         return fail_words(run, "a power is out of range");
     return value_float(power);
 }
@@ -170,7 +172,8 @@ static bool is_repeatable(struct jinja_value v)
     return v.kind == JINJA_STRING || v.kind == JINJA_LIST || v.kind == JINJA_TUPLE;
 }
 
-struct jinja_value operate(struct jinja_run *run, enum jinja_operator op, struct jinja_value a, struct jinja_value b)
+struct jinja_value operate(struct jinja_run *run, enum jinja_operator op, struct jinja_value a,
+                           struct jinja_value b)
 {
     int64_t i, j;
     double x, y;
@@ -197,7 +200,8 @@ struct jinja_value operate_sign(struct jinja_run *run, bool negate, struct jinja
     if (v.kind == JINJA_FLOAT)
         return value_float(negate ? -v.real : v.real);
     if (value_as_int(v, &i))
-        return i == INT64_MIN && negate ? fail_words(run, "an integer is too large") : value_int(negate ? -i : i);
+        return i == INT64_MIN && negate ? fail_words(run, "an integer is too large")
+                                        : value_int(negate ? -i : i);
     if (v.kind == JINJA_UNDEFINED)
         fail_undefined(run, v);
     else
@@ -205,7 +209,8 @@ struct jinja_value operate_sign(struct jinja_run *run, bool negate, struct jinja
     return value_nothing();
 }
 
-bool operate_compare(struct jinja_run *run, enum jinja_operator op, struct jinja_value a, struct jinja_value b)
+bool operate_compare(struct jinja_run *run, enum jinja_operator op, struct jinja_value a,
+                     struct jinja_value b)
 {
     switch (op) {
     case OP_EQUAL: return value_equal(run, a, b);
@@ -219,7 +224,8 @@ bool operate_compare(struct jinja_run *run, enum jinja_operator op, struct jinja
     }
 }
 
-static struct jinja_value no_attribute(struct jinja_run *run, struct jinja_value v, const struct jinja_text *name)
+static struct jinja_value no_attribute(struct jinja_run *run, struct jinja_value v,
+                                       const struct jinja_text *name)
 {
     const char *type = v.kind == JINJA_NONE ? "None" : value_type(v);
     return value_undefined(run, "'%s%s' has no attribute '%.*s'", type, v.kind == JINJA_NONE ? "" : " object",
@@ -229,7 +235,8 @@ static struct jinja_value no_attribute(struct jinja_run *run, struct jinja_value
 /* What a sandbox keeps from templates: changing lists and dicts. */
 static bool is_forbidden(struct jinja_value v, const struct jinja_text *name)
 {
-    static const char *const of_lists[] = {"append", "clear", "pop", "reverse", "insert", "sort", "extend", "remove"};
+    static const char *const of_lists[] = {"append", "clear", "pop",    "reverse",
+                                           "insert", "sort",  "extend", "remove"};
     static const char *const of_dicts[] = {"clear", "pop", "popitem", "setdefault", "update"};
     for (int i = 0; v.kind == JINJA_LIST && i < 8; i++)
         if (text_is(name, of_lists[i]))
@@ -286,7 +293,8 @@ static struct jinja_value no_item(struct jinja_run *run, struct jinja_value v, s
     builder_init(&b, run);
     print_repr(&b, key);
     const struct jinja_text *text = builder_text(&b);
-    return value_undefined(run, "%s object has no element %.*s", value_type(v), (int)text->length, text->bytes);
+    return value_undefined(run, "%s object has no element %.*s", value_type(v), (int)text->length,
+                           text->bytes);
 }
 
 static struct jinja_value item_at(struct jinja_run *run, struct jinja_value v, int64_t index, bool *found)
@@ -356,8 +364,8 @@ static bool slice_integer(struct jinja_run *run, struct jinja_value v, int64_t *
     return false;
 }
 
-static struct jinja_value slice_text(struct jinja_run *run, const struct jinja_text *text, int64_t from, size_t count,
-                                     int64_t step)
+static struct jinja_value slice_text(struct jinja_run *run, const struct jinja_text *text, int64_t from,
+                                     size_t count, int64_t step)
 {
     if (step == 1)
         return value_text(text_chars(run, text, (size_t)from, (size_t)from + count));
@@ -385,8 +393,8 @@ static int64_t wrapping(int64_t start, int64_t n, int64_t step)
     return (int64_t)((uint64_t)start + (uint64_t)n * (uint64_t)step);
 }
 
-static struct jinja_value slice_range(struct jinja_run *run, const struct jinja_range *r, int64_t from, int64_t to,
-                                      size_t count, int64_t step)
+static struct jinja_value slice_range(struct jinja_run *run, const struct jinja_range *r, int64_t from,
+                                      int64_t to, size_t count, int64_t step)
 {
     struct jinja_range *part = run_alloc(run, 1, sizeof *part);
     if (!part)
@@ -412,12 +420,15 @@ struct jinja_value value_slice(struct jinja_run *run, struct jinja_value v, stru
     if (step == 0)
         return fail_words(run, "slice step cannot be zero");
     int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? n : n - 1;
-    from = slice_integer(run, from_v, &from) ? slice_bound(from, n, lowest, highest) : step > 0 ? lowest : highest;
+    from = slice_integer(run, from_v, &from) ? slice_bound(from, n, lowest, highest)
+           : step > 0                        ? lowest
+                                             : highest;
     to = slice_integer(run, to_v, &to) ? slice_bound(to, n, lowest, highest) : step > 0 ? highest : lowest;
     if (run->failed)
         return value_nothing();
     uint64_t stride = step > 0 ? (uint64_t)step : 0 - (uint64_t)step;
-    uint64_t span = step > 0 ? (to > from ? (uint64_t)(to - from) : 0) : (from > to ? (uint64_t)(from - to) : 0);
+    uint64_t span =
+        step > 0 ? (to > from ? (uint64_t)(to - from) : 0) : (from > to ? (uint64_t)(from - to) : 0);
     size_t count = span ? (size_t)((span - 1) / stride + 1) : 0;
     if (v.kind == JINJA_STRING)
         return count ? slice_text(run, v.text, from, count, step) : value_text(&jinja_text_empty);

@@ -11,7 +11,8 @@ const struct jinja_token *parser_token(const struct jinja_parser *p)
 
 const struct jinja_token *parser_look(const struct jinja_parser *p)
 {
-    return p->run->failed || p->at + 1 >= p->tokens.count ? &p->tokens.at[p->tokens.count - 1] : &p->tokens.at[p->at + 1];
+    return p->run->failed || p->at + 1 >= p->tokens.count ? &p->tokens.at[p->tokens.count - 1]
+                                                          : &p->tokens.at[p->at + 1];
 }
 
 void parser_next(struct jinja_parser *p)
@@ -63,16 +64,24 @@ void parser_fail(struct jinja_parser *p, const char *words)
 static void fail_expected(struct jinja_parser *p, const char *expected)
 {
     static const char *const names[] = {
-        [TOKEN_END] = "the end of the template", [TOKEN_DATA] = "text",         [TOKEN_BLOCK_BEGIN] = "'{%'",
-        [TOKEN_BLOCK_END] = "'%}'",              [TOKEN_VARIABLE_BEGIN] = "'{{'", [TOKEN_VARIABLE_END] = "'}}'",
-        [TOKEN_NAME] = "",                       [TOKEN_STRING] = "a string",   [TOKEN_INTEGER] = "a number",
-        [TOKEN_FLOAT] = "a number",              [TOKEN_OPERATOR] = "",
+        [TOKEN_END] = "the end of the template",
+        [TOKEN_DATA] = "text",
+        [TOKEN_BLOCK_BEGIN] = "'{%'",
+        [TOKEN_BLOCK_END] = "'%}'",
+        [TOKEN_VARIABLE_BEGIN] = "'{{'",
+        [TOKEN_VARIABLE_END] = "'}}'",
+        [TOKEN_NAME] = "",
+        [TOKEN_STRING] = "a string",
+        [TOKEN_INTEGER] = "a number",
+        [TOKEN_FLOAT] = "a number",
+        [TOKEN_OPERATOR] = "",
     };
     const struct jinja_token *t = parser_token(p);
     bool spelt = t->kind == TOKEN_NAME || t->kind == TOKEN_OPERATOR;
     p->run->line = t->line;
-    run_fail(p->run, "unexpected %s%.*s%s%s%s", spelt ? "'" : names[t->kind], spelt ? (int)t->text->length : 0,
-             spelt ? t->text->bytes : "", spelt ? "'" : "", *expected ? ", expected " : "", expected);
+    run_fail(p->run, "unexpected %s%.*s%s%s%s", spelt ? "'" : names[t->kind],
+             spelt ? (int)t->text->length : 0, spelt ? t->text->bytes : "", spelt ? "'" : "",
+             *expected ? ", expected " : "", expected);
 }
 
 void parser_unexpected(struct jinja_parser *p)
@@ -190,8 +199,8 @@ static bool is_one_of(const struct jinja_text *word, const char *list)
 
 static struct jinja_stmt *parse_statement(struct jinja_parser *p);
 
-/* Statements up to a tag whose name is one of `ends` (that name is then the token at hand), or, without ends, up to the
- * end of the template. */
+/* Statements up to a tag whose name is one of `ends` (that name is then the token at hand), or, without ends,
+ * up to the end of the template. */
 static struct jinja_stmt *parse_statements(struct jinja_parser *p, const char *ends)
 {
     struct jinja_stmt *first = NULL, **next = &first;
@@ -245,7 +254,8 @@ static void check_target(struct jinja_parser *p, const struct jinja_expr *target
     if (target->kind == EXPR_TUPLE) {
         for (size_t i = 0; i < target->items.count; i++)
             if (target->items.at[i]->kind == EXPR_TUPLE)
-                check_target(p, target->items.at[i]); /* brackets: their depth was bounded when they were parsed */
+                check_target(
+                    p, target->items.at[i]); /* brackets: their depth was bounded when they were parsed */
             else if (target->items.at[i]->kind != EXPR_NAME && target->items.at[i]->kind != EXPR_ATTRIBUTE)
                 parser_fail(p, "cannot assign to this");
     } else if (target->kind != EXPR_NAME && target->kind != EXPR_ATTRIBUTE) {
@@ -260,8 +270,8 @@ static struct jinja_expr *parse_target(struct jinja_parser *p, bool namespaces, 
     if (parser_at_operator(p, ",")) {
         struct jinja_expr *tuple = parser_expr(p, EXPR_TUPLE);
         parser_add(p, &tuple->items, first);
-        while (parser_skip_operator(p, ",") && !parser_at(p, TOKEN_BLOCK_END, NULL) && !parser_at_operator(p, "=") &&
-               !(end_name && parser_at_name(p, end_name)))
+        while (parser_skip_operator(p, ",") && !parser_at(p, TOKEN_BLOCK_END, NULL) &&
+               !parser_at_operator(p, "=") && !(end_name && parser_at_name(p, end_name)))
             parser_add(p, &tuple->items, parse_primary(p, namespaces));
         first = tuple;
     }

@@ -125,8 +125,8 @@ static bool at_test_argument(const struct jinja_parser *p)
     const struct jinja_token *t = parser_token(p);
     if (t->kind == TOKEN_NAME)
         return !text_is(t->text, "else") && !text_is(t->text, "or") && !text_is(t->text, "and");
-    return t->kind == TOKEN_STRING || t->kind == TOKEN_INTEGER || t->kind == TOKEN_FLOAT || parser_at_operator(p, "[") ||
-           parser_at_operator(p, "{");
+    return t->kind == TOKEN_STRING || t->kind == TOKEN_INTEGER || t->kind == TOKEN_FLOAT ||
+           parser_at_operator(p, "[") || parser_at_operator(p, "{");
 }
 
 static struct jinja_expr *parse_test(struct jinja_parser *p, struct jinja_expr *subject)

@@ -11,8 +11,10 @@ struct jinja_parser {
     size_t at;
     struct jinja_template *template;
     int loops;     /* for loops around us within this macro: break and continue need one */
-    bool may_lack; /* in a branch that may never run: an unknown filter or test is no mistake yet (as in Jinja) */
-    const struct jinja_text *caller, *varargs, *kwargs; /* where the macro being parsed has named them so far */
+    bool may_lack; /* in a branch that may never run: an unknown filter or test is no mistake yet (as in
+                      Jinja) */
+    const struct jinja_text *caller, *varargs,
+        *kwargs; /* where the macro being parsed has named them so far */
 };
 
 /* The token at hand (TOKEN_END once the run has failed), and the one after it. */

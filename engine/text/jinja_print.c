@@ -42,7 +42,11 @@ static void add_escape(struct jinja_builder *b, uint32_t c, bool plain)
     char text[16];
     if (c >= UNICODE_BYTE)
         c = 0xDC00 + (c - UNICODE_BYTE); /* a stray byte, as Python's surrogateescape spells it */
-    int n = snprintf(text, sizeof text, c < 0x100 ? "\\x%02x" : c < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)c);
+    int n = snprintf(text, sizeof text,
+                     c < 0x100     ? "\\x%02x"
+                     : c < 0x10000 ? "\\u%04x"
+                                   : "\\U%08x",
+                     (unsigned)c);
     builder_add(b, text, (size_t)n, plain);
 }
 
@@ -71,8 +75,8 @@ static void repr_text(struct jinja_builder *b, const struct jinja_text *text)
 
 static void repr_at(struct jinja_builder *b, struct jinja_value v, int depth);
 
-static void repr_items(struct jinja_builder *b, const char *open, const struct jinja_list *list, const char *close,
-                       int depth)
+static void repr_items(struct jinja_builder *b, const char *open, const struct jinja_list *list,
+                       const char *close, int depth)
 {
     builder_add_literal(b, open);
     for (size_t i = 0; i < list->count && run_work(b->run, 1); i++) {

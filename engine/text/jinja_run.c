@@ -72,7 +72,8 @@ static struct jinja_chunk *add_chunk(struct jinja_run *run, size_t bytes)
     chunk->used = 0;
     chunk->capacity = capacity;
     arena->held += total;
-    if (bytes > CHUNK_SIZE / 4 && arena->newest) { /* a big block goes behind, so that the small ones' chunk stays in use */
+    if (bytes > CHUNK_SIZE / 4 &&
+        arena->newest) { /* a big block goes behind, so that the small ones' chunk stays in use */
         chunk->older = arena->newest->older;
         arena->newest->older = chunk;
     } else {
@@ -117,8 +118,9 @@ void *run_grow(struct jinja_run *run, void *old, size_t old_count, size_t new_co
     struct jinja_chunk *chunk = run->arena.newest;
     if (run->failed)
         return NULL;
-    if (old && rounded_size(old_count, size, &had) && rounded_size(new_count, size, &wanted) && wanted >= had &&
-        (char *)old + had == chunk->bytes + chunk->used && wanted - had <= chunk->capacity - chunk->used) {
+    if (old && rounded_size(old_count, size, &had) && rounded_size(new_count, size, &wanted) &&
+        wanted >= had && (char *)old + had == chunk->bytes + chunk->used &&
+        wanted - had <= chunk->capacity - chunk->used) {
         chunk->used += wanted - had; /* the last block of its chunk: grow where it lies */
         return old;
     }

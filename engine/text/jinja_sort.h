@@ -5,7 +5,7 @@
 #include "engine/text/jinja_value.h"
 
 /* Items in the order of their keys (keys->count == items->count). NULL on failure. */
-const struct jinja_list *sort_items(struct jinja_run *, const struct jinja_list *items, const struct jinja_list *keys,
-                                    bool reverse);
+const struct jinja_list *sort_items(struct jinja_run *, const struct jinja_list *items,
+                                    const struct jinja_list *keys, bool reverse);
 
 #endif

@@ -85,8 +85,8 @@ static struct jinja_value test_callable(struct jinja_run *run, const struct jinj
 {
     (void)run;
     enum jinja_kind kind = given->self.kind; /* Undefined has __call__, if only to fail */
-    return value_bool(kind == JINJA_MACRO || kind == JINJA_FUNCTION || kind == JINJA_METHOD || kind == JINJA_LOOP ||
-                      kind == JINJA_UNDEFINED);
+    return value_bool(kind == JINJA_MACRO || kind == JINJA_FUNCTION || kind == JINJA_METHOD ||
+                      kind == JINJA_LOOP || kind == JINJA_UNDEFINED);
 }
 
 static struct jinja_value test_escaped(struct jinja_run *run, const struct jinja_given *given)
@@ -95,8 +95,8 @@ static struct jinja_value test_escaped(struct jinja_run *run, const struct jinja
     return value_bool(given->self.kind == JINJA_STRING && given->self.text->markup);
 }
 
-static struct jinja_value remainder_is(struct jinja_run *run, struct jinja_value v, struct jinja_value divisor,
-                                       int64_t wanted)
+static struct jinja_value remainder_is(struct jinja_run *run, struct jinja_value v,
+                                       struct jinja_value divisor, int64_t wanted)
 {
     return value_bool(value_equal(run, operate(run, OP_MODULO, v, divisor), value_int(wanted)));
 }
@@ -157,7 +157,8 @@ static struct jinja_value test_ge(struct jinja_run *run, const struct jinja_give
     return value_bool(operate_compare(run, OP_GREATER_EQUAL, given->self, given->arg[0]));
 }
 
-static struct jinja_value call_method(struct jinja_run *run, const struct jinja_given *given, const char *name)
+static struct jinja_value call_method(struct jinja_run *run, const struct jinja_given *given,
+                                      const char *name)
 {
     const struct jinja_call none = {0};
     struct jinja_value text = value_of(run, "");
@@ -192,44 +193,24 @@ static struct jinja_value test_test(struct jinja_run *run, const struct jinja_gi
 }
 
 const struct jinja_builtin jinja_tests[] = {
-    {"defined", "", test_defined},
-    {"undefined", "", test_undefined},
-    {"none", "", test_none},
-    {"boolean", "", test_boolean},
-    {"true", "", test_true},
-    {"false", "", test_false},
-    {"integer", "", test_integer},
-    {"float", "", test_float},
-    {"number", "", test_number},
-    {"string", "", test_string},
-    {"mapping", "", test_mapping},
-    {"iterable", "", test_iterable},
-    {"sequence", "", test_sequence},
-    {"callable", "", test_callable},
-    {"escaped", "", test_escaped},
-    {"odd", "", test_odd},
-    {"even", "", test_even},
-    {"divisibleby", "num", test_divisibleby},
-    {"sameas", "other", test_sameas},
-    {"in", "seq", test_in},
-    {"eq", "other", test_eq},
-    {"equalto", "other", test_eq},
-    {"==", "other", test_eq},
-    {"ne", "other", test_ne},
-    {"!=", "other", test_ne},
-    {"lt", "other", test_lt},
-    {"lessthan", "other", test_lt},
-    {"<", "other", test_lt},
-    {"le", "other", test_le},
-    {"<=", "other", test_le},
-    {"gt", "other", test_gt},
-    {"greaterthan", "other", test_gt},
-    {">", "other", test_gt},
-    {"ge", "other", test_ge},
-    {">=", "other", test_ge},
-    {"lower", "", test_lower},
-    {"upper", "", test_upper},
-    {"filter", "", test_filter},
-    {"test", "", test_test},
-    {NULL, NULL, NULL},
+    {"defined", "", test_defined},    {"undefined", "", test_undefined},
+    {"none", "", test_none},          {"boolean", "", test_boolean},
+    {"true", "", test_true},          {"false", "", test_false},
+    {"integer", "", test_integer},    {"float", "", test_float},
+    {"number", "", test_number},      {"string", "", test_string},
+    {"mapping", "", test_mapping},    {"iterable", "", test_iterable},
+    {"sequence", "", test_sequence},  {"callable", "", test_callable},
+    {"escaped", "", test_escaped},    {"odd", "", test_odd},
+    {"even", "", test_even},          {"divisibleby", "num", test_divisibleby},
+    {"sameas", "other", test_sameas}, {"in", "seq", test_in},
+    {"eq", "other", test_eq},         {"equalto", "other", test_eq},
+    {"==", "other", test_eq},         {"ne", "other", test_ne},
+    {"!=", "other", test_ne},         {"lt", "other", test_lt},
+    {"lessthan", "other", test_lt},   {"<", "other", test_lt},
+    {"le", "other", test_le},         {"<=", "other", test_le},
+    {"gt", "other", test_gt},         {"greaterthan", "other", test_gt},
+    {">", "other", test_gt},          {"ge", "other", test_ge},
+    {">=", "other", test_ge},         {"lower", "", test_lower},
+    {"upper", "", test_upper},        {"filter", "", test_filter},
+    {"test", "", test_test},          {NULL, NULL, NULL},
 };

@@ -30,7 +30,8 @@ const struct jinja_text *text_of(struct jinja_run *run, const char *literal)
     return text_copy(run, literal, strlen(literal), false);
 }
 
-const struct jinja_text *text_bytes(struct jinja_run *run, const struct jinja_text *text, size_t begin, size_t end)
+const struct jinja_text *text_bytes(struct jinja_run *run, const struct jinja_text *text, size_t begin,
+                                    size_t end)
 {
     size_t length = end - begin;
     if (!run_work(run, 1 + length / 16))
@@ -54,7 +55,8 @@ size_t text_offset(const struct jinja_text *text, size_t index)
     return text->chars == text->length ? index : unicode_offset(text->bytes, text->length, index);
 }
 
-const struct jinja_text *text_chars(struct jinja_run *run, const struct jinja_text *text, size_t begin, size_t end)
+const struct jinja_text *text_chars(struct jinja_run *run, const struct jinja_text *text, size_t begin,
+                                    size_t end)
 {
     if (text->chars != text->length && !run_work(run, 1 + text->length / 16))
         return &jinja_text_empty;

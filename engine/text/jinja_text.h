@@ -1,7 +1,8 @@
 /* Strings whose bytes remember where they came from, and the builder that makes them.
- * Beside every byte lies a mark: 1 when it came from message content ("plain"), 0 when it came from the template or the
- * program. Whatever makes a string out of others copies the marks with the bytes; in doubt a byte is plain. Strings are
- * immutable and share memory: a slice points into the string that it was cut from. */
+ * Beside every byte lies a mark: 1 when it came from message content ("plain"), 0 when it came from the
+ * template or the program. Whatever makes a string out of others copies the marks with the bytes; in doubt a
+ * byte is plain. Strings are immutable and share memory: a slice points into the string that it was cut from.
+ */
 #ifndef VARGPT_ENGINE_TEXT_JINJA_TEXT_H
 #define VARGPT_ENGINE_TEXT_JINJA_TEXT_H
 
@@ -33,7 +34,8 @@ bool text_equal(const struct jinja_text *, const struct jinja_text *);
 bool text_is(const struct jinja_text *, const char *literal);
 /* As memcmp: the order of code points. */
 int text_compare(const struct jinja_text *, const struct jinja_text *);
-/* Where needle begins at or after byte `from`, or length + 1 when nowhere. An empty needle is found at once. */
+/* Where needle begins at or after byte `from`, or length + 1 when nowhere. An empty needle is found at once.
+ */
 size_t text_find(const struct jinja_text *, const struct jinja_text *needle, size_t from);
 /* Where the last needle that ends at or before byte `until` begins, or length + 1. */
 size_t text_find_last(const struct jinja_text *, const struct jinja_text *needle, size_t until);
@@ -55,7 +57,8 @@ void builder_init(struct jinja_builder *, struct jinja_run *);
 void builder_add(struct jinja_builder *, const char *bytes, size_t n, bool plain);
 void builder_add_literal(struct jinja_builder *, const char *literal); /* from the template */
 void builder_add_text(struct jinja_builder *, const struct jinja_text *);
-void builder_add_slice(struct jinja_builder *, const struct jinja_text *, size_t begin, size_t end); /* bytes */
+void builder_add_slice(struct jinja_builder *, const struct jinja_text *, size_t begin,
+                       size_t end); /* bytes */
 void builder_add_char(struct jinja_builder *, uint32_t c, bool plain);
 void builder_add_times(struct jinja_builder *, const struct jinja_text *, size_t times);
 /* The string so far; the builder must not be used again. */

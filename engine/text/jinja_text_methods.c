@@ -91,8 +91,10 @@ static struct jinja_value str_join(struct jinja_run *run, const struct jinja_giv
     return value_text(builder_text(&b));
 }
 
-/* The part [start, end) that find, count, startswith, ... look at; its first byte in *begin. False: start is behind. */
-static bool window(struct jinja_run *run, const struct jinja_given *given, size_t *begin, const struct jinja_text **part)
+/* The part [start, end) that find, count, startswith, ... look at; its first byte in *begin. False: start is
+ * behind. */
+static bool window(struct jinja_run *run, const struct jinja_given *given, size_t *begin,
+                   const struct jinja_text **part)
 {
     const struct jinja_text *text = given->self.text;
     int64_t n = (int64_t)text->chars;
@@ -270,7 +272,8 @@ static struct jinja_value str_isascii(struct jinja_run *run, const struct jinja_
     return value_bool(!given->self.text->length || all_are(given->self.text, is_ascii).boolean);
 }
 
-static struct jinja_value all_cased(struct jinja_run *run, const struct jinja_text *text, bool (*is)(uint32_t))
+static struct jinja_value all_cased(struct jinja_run *run, const struct jinja_text *text,
+                                    bool (*is)(uint32_t))
 {
     uint32_t c;
     bool any = false;
@@ -299,7 +302,8 @@ static struct jinja_value pad(struct jinja_run *run, const struct jinja_given *g
 {
     const struct jinja_text *text = given->self.text;
     int64_t width = arg_int(run, given->arg[0], 0);
-    const struct jinja_text *fill = value_given(given->arg[1]) ? arg_text(run, given->arg[1]) : text_of(run, " ");
+    const struct jinja_text *fill =
+        value_given(given->arg[1]) ? arg_text(run, given->arg[1]) : text_of(run, " ");
     if (fill->chars != 1)
         run_fail(run, "the fill character must be exactly one character long");
     if (run->failed || width <= (int64_t)text->chars)

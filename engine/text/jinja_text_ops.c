@@ -24,8 +24,8 @@ static bool is_final_sigma(const struct jinja_text *text, size_t at, size_t afte
     return before;
 }
 
-static void add_mapped(struct jinja_builder *b, const struct jinja_text *text, size_t at, size_t n, uint32_t c,
-                       enum unicode_case to)
+static void add_mapped(struct jinja_builder *b, const struct jinja_text *text, size_t at, size_t n,
+                       uint32_t c, enum unicode_case to)
 {
     uint32_t mapped[3];
     int count = unicode_map(c, to, mapped);
@@ -74,8 +74,8 @@ static bool is_stripped(const struct jinja_text *chars, uint32_t c)
     return false;
 }
 
-const struct jinja_text *text_strip(struct jinja_run *run, const struct jinja_text *text, struct jinja_value set,
-                                    bool left, bool right)
+const struct jinja_text *text_strip(struct jinja_run *run, const struct jinja_text *text,
+                                    struct jinja_value set, bool left, bool right)
 {
     const struct jinja_text *chars = value_given(set) && set.kind != JINJA_NONE ? arg_text(run, set) : NULL;
     size_t begin = 0, end = text->length;
@@ -117,7 +117,8 @@ static const struct jinja_text *interleave(struct jinja_run *run, const struct j
 }
 
 const struct jinja_text *text_replace(struct jinja_run *run, const struct jinja_text *text,
-                                      const struct jinja_text *old, const struct jinja_text *new, int64_t count)
+                                      const struct jinja_text *old, const struct jinja_text *new,
+                                      int64_t count)
 {
     struct jinja_builder b;
     size_t from = 0;

@@ -27,13 +27,14 @@ static size_t skip_spaces_back(const struct jinja_text *text, size_t end, bool s
     return end;
 }
 
-static void add_part(struct jinja_run *run, struct jinja_list *parts, const struct jinja_text *text, size_t begin,
-                     size_t end)
+static void add_part(struct jinja_run *run, struct jinja_list *parts, const struct jinja_text *text,
+                     size_t begin, size_t end)
 {
     list_add(run, parts, value_text(text_bytes(run, text, begin, end)));
 }
 
-static void split_words(struct jinja_run *run, const struct jinja_text *text, int64_t most, struct jinja_list *parts)
+static void split_words(struct jinja_run *run, const struct jinja_text *text, int64_t most,
+                        struct jinja_list *parts)
 {
     size_t at = skip_spaces(text, 0, true);
     for (; at < text->length && most != 0 && run_work(run, 1); most -= most > 0) {
@@ -58,8 +59,8 @@ static void split_words_back(struct jinja_run *run, const struct jinja_text *tex
         add_part(run, parts, text, 0, end);
 }
 
-static void split_at(struct jinja_run *run, const struct jinja_text *text, const struct jinja_text *sep, int64_t most,
-                     struct jinja_list *parts)
+static void split_at(struct jinja_run *run, const struct jinja_text *text, const struct jinja_text *sep,
+                     int64_t most, struct jinja_list *parts)
 {
     size_t from = 0, at;
     for (; most != 0 && run_work(run, 1); most -= most > 0) {
@@ -134,7 +135,8 @@ static struct jinja_value partition(struct jinja_run *run, const struct jinja_gi
         run_fail(run, "empty separator");
     if (!parts || !run_work(run, back ? text_find_last_cost(text, sep) : 1 + text->length / 16))
         return value_nothing();
-    size_t at = back ? text_find_last(text, sep, text->length) : text_find(text, sep, 0), end = at + sep->length;
+    size_t at = back ? text_find_last(text, sep, text->length) : text_find(text, sep, 0),
+           end = at + sep->length;
     if (at > text->length)
         at = end = back ? 0 : text->length;
     add_part(run, parts, text, 0, at);

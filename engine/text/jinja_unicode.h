@@ -1,5 +1,6 @@
 /* Characters as Python's str sees them: UTF-8 to code points and back, white space, line ends, letter case.
- * A byte that is not valid UTF-8 counts as one character of its own, UNICODE_BYTE + byte, and is written back as it was. */
+ * A byte that is not valid UTF-8 counts as one character of its own, UNICODE_BYTE + byte, and is written back
+ * as it was. */
 #ifndef VARGPT_ENGINE_TEXT_JINJA_UNICODE_H
 #define VARGPT_ENGINE_TEXT_JINJA_UNICODE_H
 
@@ -9,8 +10,8 @@
 
 #define UNICODE_BYTE 0x110000u
 
-/* The character at bytes[0..n), n > 0; returns its length in bytes (1 to 4). Surrogates are read like other characters:
- * a template may spell them. */
+/* The character at bytes[0..n), n > 0; returns its length in bytes (1 to 4). Surrogates are read like other
+ * characters: a template may spell them. */
 size_t unicode_read(const char *bytes, size_t n, uint32_t *c);
 /* Writes a character; returns its length in bytes. */
 size_t unicode_write(char out[4], uint32_t c);
@@ -26,7 +27,7 @@ bool unicode_is_line_end(uint32_t c); /* what str.splitlines splits at */
 bool unicode_is_printable(uint32_t c);
 bool unicode_is_alpha(uint32_t c);
 bool unicode_is_digit(uint32_t c); /* str.isdecimal */
-bool unicode_is_word(uint32_t c); /* \w in a regular expression */
+bool unicode_is_word(uint32_t c);  /* \w in a regular expression */
 bool unicode_is_upper(uint32_t c);
 bool unicode_is_lower(uint32_t c);
 bool unicode_is_title(uint32_t c);

@@ -50,12 +50,24 @@ bool value_as_number(struct jinja_value v, double *d)
 const char *value_type(struct jinja_value v)
 {
     static const char *const names[] = {
-        [JINJA_UNDEFINED] = "Undefined", [JINJA_MISSING] = "missing",     [JINJA_NONE] = "NoneType",
-        [JINJA_BOOL] = "bool",           [JINJA_INT] = "int",             [JINJA_FLOAT] = "float",
-        [JINJA_STRING] = "str",          [JINJA_LIST] = "list",           [JINJA_TUPLE] = "tuple",
-        [JINJA_DICT] = "dict",           [JINJA_VIEW] = "dict view",      [JINJA_RANGE] = "range",
-        [JINJA_ITERATOR] = "generator",  [JINJA_NAMESPACE] = "Namespace", [JINJA_LOOP] = "LoopContext",
-        [JINJA_MACRO] = "Macro",         [JINJA_FUNCTION] = "function",   [JINJA_METHOD] = "method",
+        [JINJA_UNDEFINED] = "Undefined",
+        [JINJA_MISSING] = "missing",
+        [JINJA_NONE] = "NoneType",
+        [JINJA_BOOL] = "bool",
+        [JINJA_INT] = "int",
+        [JINJA_FLOAT] = "float",
+        [JINJA_STRING] = "str",
+        [JINJA_LIST] = "list",
+        [JINJA_TUPLE] = "tuple",
+        [JINJA_DICT] = "dict",
+        [JINJA_VIEW] = "dict view",
+        [JINJA_RANGE] = "range",
+        [JINJA_ITERATOR] = "generator",
+        [JINJA_NAMESPACE] = "Namespace",
+        [JINJA_LOOP] = "LoopContext",
+        [JINJA_MACRO] = "Macro",
+        [JINJA_FUNCTION] = "function",
+        [JINJA_METHOD] = "method",
     };
     return v.kind == JINJA_VIEW ? v.view->type : names[v.kind];
 }
@@ -105,7 +117,8 @@ static bool can_be_key(struct jinja_run *run, struct jinja_value key, int depth)
     return hashable && !run->failed;
 }
 
-static struct jinja_pair *find_pair(struct jinja_run *run, const struct jinja_dict *dict, struct jinja_value key)
+static struct jinja_pair *find_pair(struct jinja_run *run, const struct jinja_dict *dict,
+                                    struct jinja_value key)
 {
     if (run->failed || !can_be_key(run, key, 0))
         return NULL;
@@ -145,7 +158,8 @@ void dict_set_name(struct jinja_run *run, struct jinja_dict *dict, const char *n
     dict_set(run, dict, value_of(run, name), v);
 }
 
-const struct jinja_value *dict_find(struct jinja_run *run, const struct jinja_dict *dict, struct jinja_value key)
+const struct jinja_value *dict_find(struct jinja_run *run, const struct jinja_dict *dict,
+                                    struct jinja_value key)
 {
     struct jinja_pair *pair = find_pair(run, dict, key);
     return pair ? &pair->value : NULL;
@@ -183,8 +197,8 @@ static bool ready_items(struct jinja_value v, const struct jinja_list **items)
 bool value_has_length(struct jinja_value v)
 {
     const struct jinja_list *items;
-    return ready_items(v, &items) || v.kind == JINJA_STRING || v.kind == JINJA_DICT || v.kind == JINJA_RANGE ||
-           v.kind == JINJA_UNDEFINED || v.kind == JINJA_LOOP;
+    return ready_items(v, &items) || v.kind == JINJA_STRING || v.kind == JINJA_DICT ||
+           v.kind == JINJA_RANGE || v.kind == JINJA_UNDEFINED || v.kind == JINJA_LOOP;
 }
 
 size_t value_length(struct jinja_run *run, struct jinja_value v)
@@ -248,7 +262,8 @@ static int compare_numbers(struct jinja_value a, struct jinja_value b)
 
 static bool equal_at(struct jinja_run *run, struct jinja_value a, struct jinja_value b, int depth);
 
-static bool equal_lists(struct jinja_run *run, const struct jinja_list *a, const struct jinja_list *b, int depth)
+static bool equal_lists(struct jinja_run *run, const struct jinja_list *a, const struct jinja_list *b,
+                        int depth)
 {
     if (a->count != b->count)
         return false;
@@ -258,7 +273,8 @@ static bool equal_lists(struct jinja_run *run, const struct jinja_list *a, const
     return true;
 }
 
-static bool equal_dicts(struct jinja_run *run, const struct jinja_dict *a, const struct jinja_dict *b, int depth)
+static bool equal_dicts(struct jinja_run *run, const struct jinja_dict *a, const struct jinja_dict *b,
+                        int depth)
 {
     if (a->count != b->count)
         return false;
@@ -272,7 +288,8 @@ static bool equal_dicts(struct jinja_run *run, const struct jinja_dict *a, const
 
 static bool equal_ranges(const struct jinja_range *a, const struct jinja_range *b)
 {
-    return a->count == b->count && (!a->count || (a->start == b->start && (a->count == 1 || a->step == b->step)));
+    return a->count == b->count &&
+           (!a->count || (a->start == b->start && (a->count == 1 || a->step == b->step)));
 }
 
 static bool equal_at(struct jinja_run *run, struct jinja_value a, struct jinja_value b, int depth)
@@ -316,7 +333,8 @@ bool value_same(struct jinja_value a, struct jinja_value b)
     case JINJA_BOOL: return a.boolean == b.boolean;
     case JINJA_INT: return a.integer == b.integer;
     case JINJA_FLOAT: return a.real == b.real;
-    case JINJA_METHOD: return a.method->builtin == b.method->builtin && value_same(a.method->self, b.method->self);
+    case JINJA_METHOD:
+        return a.method->builtin == b.method->builtin && value_same(a.method->self, b.method->self);
     default: return a.list == b.list; /* all others hold one pointer */
     }
 }
@@ -337,8 +355,8 @@ static const char *order_sign(enum jinja_order order)
     return signs[order];
 }
 
-static bool compare_at(struct jinja_run *run, enum jinja_order order, struct jinja_value a, struct jinja_value b,
-                       int depth)
+static bool compare_at(struct jinja_run *run, enum jinja_order order, struct jinja_value a,
+                       struct jinja_value b, int depth)
 {
     double x;
     if (depth > JINJA_MAX_VALUE_DEPTH) {
@@ -364,8 +382,8 @@ static bool compare_at(struct jinja_run *run, enum jinja_order order, struct jin
     if (a.kind == JINJA_UNDEFINED || b.kind == JINJA_UNDEFINED)
         fail_undefined(run, a.kind == JINJA_UNDEFINED ? a : b);
     else
-        run_fail(run, "'%s' not supported between instances of '%s' and '%s'", order_sign(order), value_type(a),
-                 value_type(b));
+        run_fail(run, "'%s' not supported between instances of '%s' and '%s'", order_sign(order),
+                 value_type(a), value_type(b));
     return false;
 }
 
@@ -406,8 +424,8 @@ bool value_contains(struct jinja_run *run, struct jinja_value container, struct 
 bool value_is_iterable(struct jinja_value v)
 {
     const struct jinja_list *items;
-    return ready_items(v, &items) || v.kind == JINJA_STRING || v.kind == JINJA_DICT || v.kind == JINJA_RANGE ||
-           v.kind == JINJA_ITERATOR || v.kind == JINJA_UNDEFINED;
+    return ready_items(v, &items) || v.kind == JINJA_STRING || v.kind == JINJA_DICT ||
+           v.kind == JINJA_RANGE || v.kind == JINJA_ITERATOR || v.kind == JINJA_UNDEFINED;
 }
 
 struct jinja_cursor cursor_open(struct jinja_run *run, struct jinja_value v)

@@ -1,7 +1,7 @@
 /* The values of a template: Python's, as far as templates see them.
- * A value is small and passed by value; what it points to lies in the run's arena (or the template's, for constants) and
- * does not change, but for namespaces, loops and iterators. Functions that make values return undefined once the run has
- * failed. Integers are 64 bits: what does not fit is an error. */
+ * A value is small and passed by value; what it points to lies in the run's arena (or the template's, for
+ * constants) and does not change, but for namespaces, loops and iterators. Functions that make values return
+ * undefined once the run has failed. Integers are 64 bits: what does not fit is an error. */
 #ifndef VARGPT_ENGINE_TEXT_JINJA_VALUE_H
 #define VARGPT_ENGINE_TEXT_JINJA_VALUE_H
 
@@ -34,14 +34,14 @@ struct jinja_value {
         bool boolean;
         int64_t integer;
         double real;
-        const struct jinja_text *text;    /* JINJA_STRING; JINJA_UNDEFINED: why, may be NULL */
-        const struct jinja_list *list;    /* JINJA_LIST, JINJA_TUPLE */
-        struct jinja_dict *dict;          /* JINJA_DICT, JINJA_NAMESPACE */
+        const struct jinja_text *text; /* JINJA_STRING; JINJA_UNDEFINED: why, may be NULL */
+        const struct jinja_list *list; /* JINJA_LIST, JINJA_TUPLE */
+        struct jinja_dict *dict;       /* JINJA_DICT, JINJA_NAMESPACE */
         const struct jinja_view *view;
         const struct jinja_range *range;
         struct jinja_iterator *iterator;
-        struct jinja_loop *loop;          /* jinja_eval.h */
-        const struct jinja_macro *macro;  /* jinja_eval.h */
+        struct jinja_loop *loop;         /* jinja_eval.h */
+        const struct jinja_macro *macro; /* jinja_eval.h */
         const struct jinja_builtin *function;
         const struct jinja_method *method;
     };
@@ -71,7 +71,8 @@ struct jinja_range {
     size_t count;
 };
 
-/* Python's generators work item by item; here the items are ready, and a failure on the way waits at its place. */
+/* Python's generators work item by item; here the items are ready, and a failure on the way waits at its
+ * place. */
 struct jinja_iterator {
     const struct jinja_list *items;
     size_t next;
@@ -125,7 +126,8 @@ static inline struct jinja_value value_nothing(void) /* undefined, for no reason
     return (struct jinja_value){.kind = JINJA_UNDEFINED};
 }
 /* Undefined; using it fails with these words. */
-struct jinja_value value_undefined(struct jinja_run *, const char *format, ...) __attribute__((format(printf, 2, 3)));
+struct jinja_value value_undefined(struct jinja_run *, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 struct jinja_value value_of(struct jinja_run *, const char *literal); /* a string from the template's side */
 
 static inline bool value_given(struct jinja_value v)
@@ -171,7 +173,8 @@ bool value_compare(struct jinja_run *, enum jinja_order, struct jinja_value, str
 /* item in container */
 bool value_contains(struct jinja_run *, struct jinja_value container, struct jinja_value item);
 
-/* Walking through a value; strings by character, dicts by key. An iterator moves on for everyone who holds it. */
+/* Walking through a value; strings by character, dicts by key. An iterator moves on for everyone who holds
+ * it. */
 struct jinja_cursor {
     struct jinja_value source;
     size_t next; /* item, or byte of a string */
@@ -180,12 +183,14 @@ bool value_is_iterable(struct jinja_value);
 /* Fails when the value cannot be walked through; the cursor then gives nothing. */
 struct jinja_cursor cursor_open(struct jinja_run *, struct jinja_value);
 bool cursor_next(struct jinja_run *, struct jinja_cursor *, struct jinja_value *item);
-/* All items as a list (a list or tuple itself, not copied); an iterator is then at its end. NULL on failure. */
+/* All items as a list (a list or tuple itself, not copied); an iterator is then at its end. NULL on failure.
+ */
 const struct jinja_list *value_items(struct jinja_run *, struct jinja_value);
 
 /* An iterator over ready items. */
 struct jinja_value iterator_new(struct jinja_run *, const struct jinja_list *items);
-/* Ends what a lazy filter does: the items so far and, if the filter failed on the way, the failure for later. */
+/* Ends what a lazy filter does: the items so far and, if the filter failed on the way, the failure for later.
+ */
 struct jinja_value iterator_finish(struct jinja_run *, const struct jinja_list *items);
 
 #endif
