@@ -19,6 +19,9 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512 */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
+     * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
+    int token_wait_steps, token_wait_ms;
     /* Load progress, 0..1, on the thread that calls engine_open; may be NULL. */
     void (*on_progress)(void *context, double fraction);
     void *progress_context;

@@ -268,6 +268,13 @@ static void test_same_bytes_in_small_steps(void **state)
     compare_crowd((struct engine_options){.max_sequences = 5, .step_rows = 1});
 }
 
+/* No patience at all: chats come in between the layers of everything else. */
+static void test_same_bytes_with_interludes(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16, .token_wait_steps = 1, .token_wait_ms = 1});
+}
+
 /* Room for two pictures' positions and a half: text must give its pages back, pictures must wait. */
 static void test_same_bytes_when_pages_are_short(void **state)
 {
@@ -476,6 +483,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_a_crowd),
         cmocka_unit_test(test_same_bytes_in_small_steps),
+        cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
         cmocka_unit_test(test_picture_in_the_middle),
         cmocka_unit_test(test_drawn_picture_comes_back),
