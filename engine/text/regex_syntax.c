@@ -11,10 +11,18 @@
 
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 enum { MAX_DEPTH = 64, NO_ATOM = -1 };
 
-#define WORD_ITEMS "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\xB2\\xB3\\xB9\\xBC-\\xBE"
+#define WORD_ITEMS      "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define LONE_WORD_ITEMS "\\xB2\\xB3\\xB9\\xBC-\\xBE" /* in \\w by itself; inside brackets they are not in it */
+/* Alphabetic, and lower case, only since Unicode 15 or 16. */
+#define NEW_ALPHABETIC                                                                                                   \
+    "\\x{363}-\\x{36F}\\x{897}\\x{C04}\\x{CF3}\\x{F82}\\x{F83}\\x{1DD3}-\\x{1DE6}\\x{10D69}\\x{10EFC}\\x{11080}\\x{11081}"      \
+    "\\x{11241}\\x{113B8}-\\x{113C0}\\x{113C2}\\x{113C5}\\x{113C7}-\\x{113CA}\\x{113CC}\\x{113CD}\\x{11F00}\\x{11F01}\\x{11F03}"  \
+    "\\x{11F34}-\\x{11F3A}\\x{11F3E}-\\x{11F40}\\x{1611E}-\\x{1612E}\\x{1E08F}"
+#define NEW_LOWER "\\x{10FC}\\x{A7F2}-\\x{A7F4}\\x{AB69}\\x{1E030}-\\x{1E06D}"
 
 struct translation {
     const char *source;
@@ -101,11 +109,19 @@ static void put_shorthand(struct translation *t, int letter)
     }
 }
 
+/* A shorthand by itself, in brackets of its own. */
+static void put_wrapped_shorthand(struct translation *t, int letter, bool negative)
+{
+    put(t, negative ? "[^" : "[");
+    put_shorthand(t, letter);
+    if (letter == 'w')
+        put(t, LONE_WORD_ITEMS);
+    put(t, "]");
+}
+
 static void put_wrapped_word(struct translation *t)
 {
-    put(t, "[");
-    put_shorthand(t, 'w');
-    put(t, "]");
+    put_wrapped_shorthand(t, 'w', false);
 }
 
 struct property {
@@ -130,6 +146,7 @@ static const struct property properties[] = {
     {"letternumber", "\\p{Nl}", "Nl"},
     {"othernumber", "\\p{No}", "No"},
     {"punctuation", "\\p{P}", "P"},
+    {"punct", "\\p{P}", "P"},
     {"connectorpunctuation", "\\p{Pc}", "Pc"},
     {"dashpunctuation", "\\p{Pd}", "Pd"},
     {"openpunctuation", "\\p{Ps}", "Ps"},
@@ -151,13 +168,13 @@ static const struct property properties[] = {
     {"format", "\\p{Cf}", NULL},
     {"unassigned", "\\p{Cn}", NULL},
     {"privateuse", "\\p{Co}", NULL},
-    {"alnum", "\\p{Alphabetic}\\p{Nd}", "L"},
-    {"alpha", "\\p{Alphabetic}", "L"},
-    {"alphabetic", "\\p{Alphabetic}", "L"},
+    {"alnum", "\\p{Alphabetic}\\p{Nd}" NEW_ALPHABETIC, "L"},
+    {"alpha", "\\p{Alphabetic}" NEW_ALPHABETIC, "L"},
+    {"alphabetic", "\\p{Alphabetic}" NEW_ALPHABETIC, "L"},
     {"blank", "\\p{Zs}\\t", NULL},
     {"cntrl", "\\p{Cc}", NULL},
     {"digit", "\\p{Nd}", "Nd"},
-    {"lower", "\\p{Lowercase}", "Ll"},
+    {"lower", "\\p{Lowercase}" NEW_LOWER, "Ll"},
     {"upper", "\\p{Uppercase}", "Lu"},
     {"space", "\\p{White_Space}", NULL},
     {"whitespace", "\\p{White_Space}", NULL},
@@ -190,12 +207,6 @@ static bool put_property(struct translation *t, const char *name, size_t length,
     plain[n] = 0;
     if (!negative && strcmp(plain, "word") == 0) {
         put_shorthand(t, 'w');
-        return true;
-    }
-    if (!negative && strcmp(plain, "punct") == 0) {
-        put(t, "\\p{P}\\p{S}");
-        put_recent(t, "P");
-        put_recent(t, "S");
         return true;
     }
     const struct property *known = find_property(plain);
@@ -255,6 +266,8 @@ static bool read_property(struct translation *t, bool in_class)
         return put_property(t, name, (size_t)(close - name), negative);
     put(t, negative ? "[^" : "[");
     bool fine = put_property(t, name, (size_t)(close - name), false);
+    if (close - name == 4 && strncasecmp(name, "word", 4) == 0)
+        put(t, LONE_WORD_ITEMS);
     put(t, "]");
     return fine;
 }
@@ -379,6 +392,10 @@ static bool read_posix_bracket(struct translation *t)
     if (close + 1 >= end)
         return refuse(t, "an open [: inside a class");
     t->at = (size_t)(close + 2 - t->source);
+    if (!negative && close - name == 5 && memcmp(name, "punct", 5) == 0) { /* as a bracket, not as a property */
+        put(t, "\\p{S}");
+        put_recent(t, "S");
+    }
     return put_property(t, name, (size_t)(close - name), negative);
 }
 
@@ -453,9 +470,7 @@ static bool read_escape(struct translation *t)
     if (letter == 'p' || letter == 'P')
         return read_property(t, false);
     if (letter > 0 && letter < 0x80 && shorthand_items(tolower(letter))) {
-        put(t, isupper(letter) ? "[^" : "[");
-        put_shorthand(t, tolower(letter));
-        put(t, "]");
+        put_wrapped_shorthand(t, tolower(letter), isupper(letter));
         t->at++;
         return true;
     }
