@@ -1,4 +1,5 @@
-/* Damaged and hostile tokenizer.json files: an error that names the trouble, or a tokenizer that works; never a crash. */
+/* Damaged and hostile tokenizer.json files: an error that names the trouble, or a tokenizer that works; never
+ * a crash. */
 #include "text_test.h"
 
 #include "base/clock.h"
@@ -30,11 +31,14 @@ static void test_refused(void **state)
         {"{'model':{'vocab':{'a':0},'merges':[],'fuse_unk':3}}", "fuse_unk"},
         {"{'normalizer':{'type':'Precompiled'}," MODEL "}", "Precompiled"},
         {"{'normalizer':{'type':'Sequence','normalizers':[{'type':'Nmt'}]}," MODEL "}", "Nmt"},
-        {"{'normalizer':{'type':'Replace','pattern':{'Regex':'('},'content':''}," MODEL "}", "regular expression"},
+        {"{'normalizer':{'type':'Replace','pattern':{'Regex':'('},'content':''}," MODEL "}",
+         "regular expression"},
         {"{'normalizer':{'type':'Replace','pattern':7,'content':''}," MODEL "}", "pattern"},
         {"{'pre_tokenizer':{'type':'UnicodeScripts'}," MODEL "}", "UnicodeScripts"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'\\\\G'},'behavior':'Isolated'}," MODEL "}", "\\G"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'String':'a'},'behavior':'Sideways'}," MODEL "}", "Sideways"},
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'\\\\G'},'behavior':'Isolated'}," MODEL "}",
+         "\\G"},
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'String':'a'},'behavior':'Sideways'}," MODEL "}",
+         "Sideways"},
         {"{'pre_tokenizer':{'type':'Metaspace','replacement':'aa'}," MODEL "}", "replacement"},
         {"{'pre_tokenizer':{'type':'FixedLength','length':0}," MODEL "}", "length"},
         {"{'pre_tokenizer':7," MODEL "}", "pre_tokenizer"},
@@ -42,7 +46,8 @@ static void test_refused(void **state)
         {"{'decoder':{'type':'Strip','content':'a','start':-1,'stop':0}," MODEL "}", "start"},
         {"{'post_processor':{'type':'Odd'}," MODEL "}", "Odd"},
         {"{'post_processor':{'type':'TemplateProcessing','single':[]}," MODEL "}", "sequence A"},
-        {"{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'x'}}]}," MODEL "}", "ids"},
+        {"{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'x'}}]}," MODEL "}",
+         "ids"},
         {"{'added_tokens':7," MODEL "}", "added_tokens"},
         {"{'added_tokens':[7]," MODEL "}", "content"},
         {"{'added_tokens':[{'content':'x','lstrip':1}]," MODEL "}", "lstrip"},
@@ -59,11 +64,13 @@ static void test_refused(void **state)
 
 static void use(const struct tokenizer *t)
 {
-    static const char text[] = "a <s> ab\n\n<image>b'ab  1234 \xC3\xA9\xE4\xB8\xAD\xFF" "A\xCC\x81 end  ";
+    static const char text[] = "a <s> ab\n\n<image>b'ab  1234 \xC3\xA9\xE4\xB8\xAD\xFF"
+                               "A\xCC\x81 end  ";
     const struct byte_range plain[] = {{1, 4}, {9, 12}};
     for (unsigned flags = 0; flags < 4; flags++) {
         struct token_list ids = encode_part(t, text, sizeof text - 1, plain, flags & 1 ? 2 : 0, flags);
-        struct buffer decoded = decode(t, ids.ids, ids.count, flags & 1), streamed = stream(t, ids.ids, ids.count, flags & 1);
+        struct buffer decoded = decode(t, ids.ids, ids.count, flags & 1),
+                      streamed = stream(t, ids.ids, ids.count, flags & 1);
         assert_int_equal(decoded.length, streamed.length);
         assert_memory_equal(decoded.data, streamed.data, decoded.length);
         buffer_release(&decoded);
@@ -82,7 +89,8 @@ static void use(const struct tokenizer *t)
 }
 
 static const char *const seeds[] = {
-    "{'added_tokens':[{'id':0,'content':'<s>','special':true,'lstrip':true},{'id':7,'content':'<image>','rstrip':true,"
+    "{'added_tokens':[{'id':0,'content':'<s>','special':true,'lstrip':true},{'id':7,'content':'<image>','"
+    "rstrip':true,"
     "'normalized':true}],'normalizer':{'type':'Sequence','normalizers':[{'type':'Prepend','prepend':'_'},"
     "{'type':'Replace','pattern':{'String':' '},'content':'_'},{'type':'NFKC'},{'type':'Lowercase'}]},"
     "'pre_tokenizer':{'type':'Metaspace','replacement':'_','prepend_scheme':'first','split':true},"
@@ -90,13 +98,19 @@ static const char *const seeds[] = {
     "{'Sequence':{'id':'A','type_id':0}}],'special_tokens':{'<s>':{'id':'<s>','ids':[0],'tokens':['<s>']}}},"
     "'decoder':{'type':'Sequence','decoders':[{'type':'Replace','pattern':{'String':'_'},'content':' '},"
     "{'type':'ByteFallback'},{'type':'Fuse'},{'type':'Strip','content':' ','start':1,'stop':1}]},"
-    "'model':{'type':'BPE','unk_token':'<u>','fuse_unk':true,'byte_fallback':true,'vocab':{'<s>':0,'<u>':1,'a':2,'b':3,"
+    "'model':{'type':'BPE','unk_token':'<u>','fuse_unk':true,'byte_fallback':true,'vocab':{'<s>':0,'<u>':1,'"
+    "a':2,'b':3,"
     "'_':4,'ab':5,'_a':6,'<0xE4>':7,'<0xB8>':8},'merges':['a b',['_','a']]}}",
-    "{'added_tokens':[{'id':4,'content':'w','single_word':true,'normalized':false}],'normalizer':{'type':'NFC'},"
-    "'pre_tokenizer':{'type':'Sequence','pretokenizers':[{'type':'Split','pattern':{'Regex':'(?i:a|b)|\\\\p{N}{1,3}|"
-    "[^\\\\s]+|\\\\s+(?!\\\\S)'},'behavior':'MergedWithNext','invert':false},{'type':'Digits','individual_digits':true},"
-    "{'type':'Punctuation','behavior':'Contiguous'},{'type':'ByteLevel','add_prefix_space':true,'use_regex':true}]},"
-    "'post_processor':{'type':'Sequence','processors':[{'type':'ByteLevel'},{'type':'RobertaProcessing','cls':['a',0],"
+    "{'added_tokens':[{'id':4,'content':'w','single_word':true,'normalized':false}],'normalizer':{'type':'"
+    "NFC'},"
+    "'pre_tokenizer':{'type':'Sequence','pretokenizers':[{'type':'Split','pattern':{'Regex':'(?i:a|b)|\\\\p{"
+    "N}{1,3}|"
+    "[^\\\\s]+|\\\\s+(?!\\\\S)'},'behavior':'MergedWithNext','invert':false},{'type':'Digits','individual_"
+    "digits':true},"
+    "{'type':'Punctuation','behavior':'Contiguous'},{'type':'ByteLevel','add_prefix_space':true,'use_regex':"
+    "true}]},"
+    "'post_processor':{'type':'Sequence','processors':[{'type':'ByteLevel'},{'type':'RobertaProcessing','cls'"
+    ":['a',0],"
     "'sep':['b',1]}]},'decoder':{'type':'ByteLevel'},"
     "'model':{'type':'BPE','ignore_merges':true,'vocab':{'a':0,'b':1,'ab':2,'1':3},'merges':['a b']}}",
 };
@@ -179,7 +193,9 @@ static void test_costly(void **state)
     assert_int_equal(open_quoted(&t, json.data, &err), STATUS_BAD_FILE);
     buffer_release(&json);
 
-    t = open_good("{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(a|a)*(a|aa)+c'},'behavior':'Isolated'}," MODEL "}");
+    t = open_good(
+        "{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(a|a)*(a|aa)+c'},'behavior':'Isolated'}," MODEL
+        "}");
     char *text = malloc(100000);
     memset(text, 'a', 100000);
     int64_t start = clock_ns();
