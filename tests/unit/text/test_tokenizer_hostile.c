@@ -6,6 +6,8 @@
 #include "base/memory.h"
 #include "base/random.h"
 
+#include <math.h>
+
 #define MODEL "'model':{'type':'BPE','vocab':{'a':0,'b':1,'ab':2},'merges':['a b']}"
 
 static void test_refused(void **state)
@@ -176,6 +178,60 @@ static void test_mutated(void **state)
     assert_true(slowest < 20 * (int64_t)1000000000);
 }
 
+/* GGUF vocabularies of random pieces, types, scores and merges. */
+static void test_random_vocab(void **state)
+{
+    (void)state;
+    enum { PIECES = 24, MERGES = 20 };
+    static const char *const parts[] = {"a",        "b", "\xE2\x96\x81", "<0x41>", "\xC4\xA0",
+                                        "\xC3\xA9", " ", "<s>"};
+    static const char *const pres[] = {NULL, "gpt-2", "smollm", "llama-bpe", "nonsense"};
+    size_t opened = 0;
+    for (uint32_t round = 0; round < 600; round++) {
+        char piece[PIECES][40], merge[MERGES][40];
+        const char *pieces[PIECES], *merges[MERGES];
+        float score[PIECES];
+        int32_t type[PIECES];
+        for (uint32_t i = 0; i < PIECES; i++) {
+            struct random_words r = random_philox(3, i, round, 1, 0), m = random_philox(3, i, round, 2, 0);
+            snprintf(piece[i], sizeof piece[i], "%s%s%s", parts[r.x[0] % 8],
+                     r.x[1] % 2 ? parts[r.x[1] / 2 % 8] : "", r.x[1] % 3 ? "" : parts[m.x[2] % 8]);
+            if (r.x[3] % 30 == 0)
+                piece[i][0] = r.x[3] % 60 ? 0 : (char)0xE4;
+            score[i] = r.x[2] % 40 ? (float)(r.x[2] % 9) - 4.0f : INFINITY;
+            type[i] = (int32_t)(m.x[0] % 9) - 1;
+            pieces[i] = piece[i];
+            if (i < MERGES) {
+                snprintf(merge[i], sizeof merge[i], "%s %s", parts[m.x[1] % 8],
+                         m.x[2] % 2 ? parts[m.x[3] % 8] : "ab");
+                merges[i] = merge[i];
+            }
+        }
+        struct random_words r = random_philox(3, 99, round, 3, 0);
+        struct tokenizer_vocab v = {.model = r.x[0] % 2 ? "llama" : "gpt2",
+                                    .pre = pres[r.x[1] % 5],
+                                    .count = PIECES,
+                                    .piece = pieces,
+                                    .score = score,
+                                    .type = r.x[0] % 8 ? type : NULL,
+                                    .merge = merges,
+                                    .merges = MERGES,
+                                    .bos = (int32_t)(r.x[2] % (PIECES + 2)) - 1,
+                                    .eos = -1,
+                                    .unk = r.x[3] % 2 ? 0 : -1,
+                                    .add_bos = true,
+                                    .add_space_prefix = r.x[3] % 3};
+        struct tokenizer *t = NULL;
+        struct error err = {0};
+        if (tokenizer_open_vocab(&t, &v, &err) == STATUS_OK) {
+            use(t);
+            opened++;
+        }
+        tokenizer_close(t);
+    }
+    assert_true(opened > 100);
+}
+
 /* Nesting and patterns meant to take for ever. */
 static void test_costly(void **state)
 {
@@ -249,10 +305,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mutated),
-        cmocka_unit_test(test_costly),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_mutated),   cmocka_unit_test(test_random_vocab),
+        cmocka_unit_test(test_costly),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
