@@ -55,6 +55,7 @@ struct sequence {
     int n_drawn;     /* pictures of the reply */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
     bool cancelled;
+    bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 
 /* Takes the request over. */
