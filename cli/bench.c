@@ -38,17 +38,21 @@ void bench_tell(struct bench_report *report, const char *section, const char *na
 
 /* ---- the machine and its operations ---- */
 
-static void tell_machine(struct bench_report *report, struct backend *backend)
+void bench_measure_limits(struct bench_report *report, double seconds)
 {
-    const char *level = cpu_level_name(cpu_backend_level(backend));
-    report->limit.flops = cpu_measure_flops(backend, 0.4);
-    report->limit.bandwidth = cpu_measure_bandwidth(backend, 0.4);
+    report->limit.flops = cpu_measure_flops(report->meter, seconds);
+    report->limit.bandwidth = cpu_measure_bandwidth(report->meter, seconds);
+}
+
+static void tell_machine(struct bench_report *report)
+{
+    bench_measure_limits(report, 0.4);
     const struct bench_figure figure[] = {
-        {"threads", "threads", cpu_backend_threads(backend)},
+        {"threads", "threads", cpu_backend_threads(report->meter)},
         {"gflops", "GFLOP/s", report->limit.flops * 1e-9},
         {"gbytes_per_second", "GB/s", report->limit.bandwidth * 1e-9},
     };
-    bench_tell(report, "machine", level, figure, 3);
+    bench_tell(report, "machine", cpu_level_name(cpu_backend_level(report->meter)), figure, 3);
 }
 
 static void on_speed(void *context, const struct op_speed *speed)
@@ -66,36 +70,34 @@ static void on_speed(void *context, const struct op_speed *speed)
 }
 
 /* only: the kind asked for, "all", or NULL for the usual ones. */
-static void tell_operations(struct bench_report *report, struct backend *backend, const char *only)
+static void tell_operations(struct bench_report *report, const char *only)
 {
     static const char *const usual[] = {"linear", "conv2d", "attention"};
     struct bench_ops_options options = {
         .only = only, .seconds_each = 0.2, .on_speed = on_speed, .context = report};
     if (only) {
         options.only = strcmp(only, "all") ? only : NULL;
-        bench_ops(backend, &options);
+        bench_ops(report->meter, &options);
         return;
     }
     for (size_t i = 0; i < sizeof usual / sizeof *usual; i++) {
         options.only = usual[i];
-        bench_ops(backend, &options);
+        bench_ops(report->meter, &options);
     }
 }
 
-/* The machine, and its operations where they are asked for or nothing else is. */
-static enum status measure_machine(struct bench_report *report, const struct config *c, struct error *err)
+static enum status measure(struct bench_report *report, const struct config *c, struct error *err)
 {
     const char *only = c->args.count ? c->args.item[0] : NULL;
-    struct backend *backend;
-    if (cli_open_backend(&backend, c, err))
+    bool with_model = config_given(c, "model");
+    if (cli_open_backend(&report->meter, c, err))
         return err->status;
-    tell_machine(report, backend);
-    if (only || !config_given(c, "model"))
-        tell_operations(report, backend, only);
-    cli_close_backend(backend);
+    tell_machine(report);
+    if (only || !with_model)
+        tell_operations(report, only);
     if (only && !json_object_get(report->root, "operations"))
         return error_set(err, STATUS_BAD_REQUEST, "no operation '%s' to measure", only);
-    return STATUS_OK;
+    return with_model ? bench_model(report, c, err) : STATUS_OK;
 }
 
 int bench_main(int argc, char **argv)
@@ -106,12 +108,11 @@ int bench_main(int argc, char **argv)
     if (!cli_begin(&config, COMMAND_BENCH, argc, argv, &code))
         return code;
     struct bench_report report = {.as_json = config.json, .root = json_object()};
-    code = EXIT_DONE;
-    if (measure_machine(&report, &config, &err) ||
-        (config_given(&config, "model") && bench_model(&report, &config, &err)))
-        code = cli_fail(&err);
-    else if (config.json && json_dumpf(report.root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0)
+    code = measure(&report, &config, &err) ? cli_fail(&err) : EXIT_DONE;
+    if (code == EXIT_DONE && config.json &&
+        json_dumpf(report.root, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0)
         printf("\n");
+    cli_close_backend(report.meter);
     json_decref(report.root);
     config_release(&config);
     return code;

@@ -7,7 +7,7 @@
 
 #include <jansson.h>
 
-/* Measured in the same run as what they are compared with. */
+/* What the machine can do, a second. */
 struct bench_limits {
     double flops, bandwidth;
 };
@@ -20,9 +20,14 @@ struct bench_figure {
 /* Where figures go: lines as they come, or one JSON object at the end. */
 struct bench_report {
     bool as_json;
-    json_t *root; /* {section: [{"name": ..., key: value, ...}]} */
+    json_t *root;          /* {section: [{"name": ..., key: value, ...}]} */
+    struct backend *meter; /* measures limits, beside the engine's own backend */
     struct bench_limits limit;
 };
+
+/* Measures the limits anew, for `seconds` each: on a machine with other users they change from one moment to
+ * the next. */
+void bench_measure_limits(struct bench_report *, double seconds);
 
 /* One line: a section's next entry. */
 void bench_tell(struct bench_report *, const char *section, const char *name, const struct bench_figure *,
