@@ -41,3 +41,12 @@ struct request *asked_request(const struct config *c, const struct engine *engin
     r->draw.max_pictures = c->max_images;
     return r;
 }
+
+double asked_fraction(const struct engine *engine, int scale)
+{
+    const struct drawing_config *drawing = &engine_config(engine)->drawing;
+    int done = 0;
+    for (int s = 0; s <= scale && s < drawing->n_scales; s++)
+        done += drawing->scale[s] * drawing->scale[s];
+    return (double)done / engine_picture_tokens(engine);
+}

@@ -14,14 +14,15 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char commands_text[] = "/image FILE     show the model a picture with your next line\n"
-                                    "/draw [PROMPT]  have a picture drawn: of the prompt, or as an answer to your last line\n"
-                                    "/save FILE      save the last picture (.png, .jpg, .webp)\n"
-                                    "/reset          forget the conversation\n"
-                                    "/help           this list\n"
-                                    "/quit           leave (also Ctrl-D)\n"
-                                    "//...           a line that begins with a slash\n"
-                                    "Ctrl-C stops a reply.\n";
+static const char commands_text[] =
+    "/image FILE     show the model a picture with your next line\n"
+    "/draw [PROMPT]  have a picture drawn: of the prompt, or as an answer to your last line\n"
+    "/save FILE      save the last picture (.png, .jpg, .webp)\n"
+    "/reset          forget the conversation\n"
+    "/help           this list\n"
+    "/quit           leave (also Ctrl-D)\n"
+    "//...           a line that begins with a slash\n"
+    "Ctrl-C stops a reply.\n";
 
 static void say(struct chat *c, const char *text, size_t length)
 {
@@ -76,8 +77,8 @@ static bool anything_said(const struct chat *c)
     return c->talk.count > 0 && strcmp(c->talk.message[c->talk.count - 1].role, "system") != 0;
 }
 
-/* Answers the user's message; after a failure, and after a stop before the first word, the message is dropped, as if it had
- * not been said. */
+/* Answers the user's message; after a failure, and after a stop before the first word, the message is
+ * dropped, as if it had not been said. */
 static enum chat_end answer(struct chat *c, bool draw, struct error *err)
 {
     enum chat_end end = chat_reply(c, draw, err);
@@ -94,7 +95,8 @@ static enum status draw(struct chat *c, const char *prompt, struct error *err)
 {
     struct error told = {0};
     if (engine_picture_tokens(c->engine) == 0)
-        return error_set(err, STATUS_BAD_REQUEST, "%s does not draw: use a VARGPT checkpoint", c->config->model);
+        return error_set(err, STATUS_BAD_REQUEST, "%s does not draw: use a VARGPT checkpoint",
+                         c->config->model);
     if (*prompt)
         say(c, prompt, strlen(prompt));
     else if (!anything_said(c))

@@ -1,4 +1,5 @@
-/* One conversation in a terminal or a pipe: what chat.c (lines and commands) and chat_reply.c (replies) share. */
+/* One conversation in a terminal or a pipe: what chat.c (lines and commands) and chat_reply.c (replies)
+ * share. */
 #ifndef VARGPT_CLI_CHAT_H
 #define VARGPT_CLI_CHAT_H
 
@@ -24,10 +25,10 @@ struct chat {
 
 enum chat_end { CHAT_FAILED, CHAT_STOPPED, CHAT_DONE };
 
-/* Has the model answer the last user message: prints text as it comes, shows or saves pictures, and adds the reply to the
- * conversation. draw: a picture at once instead of what the model likes; if that message has an answer already, the picture
- * joins it. CHAT_STOPPED: by Ctrl-C; what was said until then is kept. CHAT_FAILED with *err set: nothing is kept but the
- * user's message. */
+/* Has the model answer the last user message: prints text as it comes, shows or saves pictures, and adds the
+ * reply to the conversation. draw: a picture at once instead of what the model likes; if that message has an
+ * answer already, the picture joins it. CHAT_STOPPED: by Ctrl-C; what was said until then is kept.
+ * CHAT_FAILED with *err set: nothing is kept but the user's message. */
 enum chat_end chat_reply(struct chat *, bool draw, struct error *err);
 
 #endif

@@ -3,6 +3,7 @@
 #include "cli/asked.h"
 #include "cli/interrupt.h"
 #include "cli/picture_file.h"
+#include "cli/progress.h"
 #include "cli/reply_queue.h"
 #include "cli/terminal.h"
 #include "engine/text/text_stream.h"
@@ -19,6 +20,7 @@ struct incoming {
     struct text_stream *ids; /* of the text since the last picture */
     struct buffer text;      /* the same, as it will be kept */
     bool line_open;          /* something stands on the last line printed */
+    struct progress bar;     /* of a picture asked for outright */
     struct error failure;    /* of showing or saving a picture: the reply goes on */
 };
 
@@ -111,6 +113,7 @@ static void remember_picture(struct chat *c, const struct reply_event *e)
 static void take_picture(struct incoming *in, struct reply_event *e)
 {
     struct chat *c = in->chat;
+    progress_end(&in->bar);
     finish_text(in);
     if (c->show != SHOW_OFF)
         show_picture(in, e);
@@ -136,6 +139,8 @@ static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uin
             continue;
         if (e.kind == REPLY_TOKEN && end == CHAT_DONE)
             take_token(in, e.id);
+        else if (e.kind == REPLY_SCALE)
+            progress_set(&in->bar, asked_fraction(in->chat->engine, e.scale));
         else if (e.kind == REPLY_PICTURE)
             take_picture(in, &e);
         else if (e.kind == REPLY_FAILED && end == CHAT_DONE) {
@@ -147,13 +152,15 @@ static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uin
         going = e.kind != REPLY_DONE && e.kind != REPLY_FAILED;
         reply_event_release(&e);
     }
+    progress_end(&in->bar);
     finish_text(in);
     if (cut && in->chat->terminal)
         fputs("[stopped at the limit of tokens]\n", stderr);
     return end;
 }
 
-static enum status ask(struct chat *c, bool draw, struct reply_queue *queue, uint64_t *id, struct error *err)
+static enum status ask(struct chat *c, bool draw, bool bar, struct reply_queue *queue, uint64_t *id,
+                       struct error *err)
 {
     struct request *r = asked_request(c->config, c->engine, c->seed);
     struct conversation until = c->talk; /* up to the user's last message */
@@ -164,6 +171,7 @@ static enum status ask(struct chat *c, bool draw, struct reply_queue *queue, uin
     if (draw) {
         r->draw.mode = DRAW_NOW;
         r->draw.max_pictures = 1;
+        r->trace = bar ? reply_queue_trace(queue, 0) : NULL;
     }
     if (status == STATUS_OK)
         status = engine_submit(c->engine, r, reply_queue_sink(queue, 0), id, err);
@@ -190,8 +198,9 @@ enum chat_end chat_reply(struct chat *c, bool draw, struct error *err)
     enum chat_end end = CHAT_FAILED;
     in.ids = text_stream_open(engine_tokenizer(c->engine), true);
     buffer_init(&in.text, BUFFER_NO_LIMIT);
+    progress_init(&in.bar, "drawing", 0);
     interrupt_take();
-    if (ask(c, draw, queue, &id, err) == STATUS_OK)
+    if (ask(c, draw, in.bar.terminal, queue, &id, err) == STATUS_OK)
         end = receive(&in, queue, id, err);
     if (end != CHAT_FAILED && in.said.n_parts)
         keep(c, &in.said);

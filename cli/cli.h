@@ -1,5 +1,5 @@
-/* The command line: one file a subcommand, each `int NAME_main(int argc, char **argv)` with argv[0] its own name, and what
- * they share. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. */
+/* The command line: one file a subcommand, each `int NAME_main(int argc, char **argv)` with argv[0] its own
+ * name, and what they share. Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C. */
 #ifndef VARGPT_CLI_CLI_H
 #define VARGPT_CLI_CLI_H
 
@@ -19,8 +19,8 @@ int health_main(int argc, char **argv);
 int config_main(int argc, char **argv);
 int man_main(int argc, char **argv);
 
-/* The first line of a subcommand: reads the settings, and answers --help. True to go on (then config_release is owed);
- * false with *code the exit code, everything said. */
+/* The first line of a subcommand: reads the settings, and answers --help. True to go on (then config_release
+ * is owed); false with *code the exit code, everything said. */
 bool cli_begin(struct config *, enum command, int argc, char **argv, int *code);
 /* "vargpt: MESSAGE" on standard error; returns the exit code. */
 int cli_fail(const struct error *);
@@ -39,8 +39,9 @@ struct cli_engine {
     struct engine *engine;
 };
 
-/* Opens both as the settings say, with a progress bar on standard error where that is a terminal and loading takes over a
- * second. progress (may be NULL) hears of the fraction done instead. On failure nothing is left open. */
+/* Opens both as the settings say, with a progress bar on standard error where that is a terminal and loading
+ * takes over a second. progress (may be NULL) hears of the fraction done instead. On failure nothing is left
+ * open. */
 enum status cli_open_engine(struct cli_engine *out, const struct config *,
                             void (*progress)(void *context, double fraction), void *context, struct error *);
 void cli_close_engine(struct cli_engine *); /* accepts a zeroed one */

@@ -85,8 +85,8 @@ static struct prompt_part *list_parts(const struct said *m)
     return part;
 }
 
-enum status conversation_build(const struct conversation *c, const struct engine *engine, struct request *request,
-                               struct error *err)
+enum status conversation_build(const struct conversation *c, const struct engine *engine,
+                               struct request *request, struct error *err)
 {
     struct prompt_message *message = xcalloc(c->count, sizeof *message);
     struct prompt_part **part = xcalloc(c->count, sizeof *part);

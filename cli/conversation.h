@@ -38,6 +38,7 @@ void said_add_seen(struct said *, struct picture *);
 void said_add_drawn(struct said *, struct picture *, int32_t **codes, size_t n_codes);
 
 /* The prompt for the next reply, into request (which has none). */
-enum status conversation_build(const struct conversation *, const struct engine *, struct request *, struct error *);
+enum status conversation_build(const struct conversation *, const struct engine *, struct request *,
+                               struct error *);
 
 #endif

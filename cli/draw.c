@@ -24,7 +24,7 @@ struct drawing {
     const char *output;
     struct reply_queue *queue;
     uint64_t *id; /* [n] of the engine */
-    int *done;    /* [n] codes chosen so far */
+    double *done; /* [n] how much of each is drawn, 0..1 */
     int submitted, ended;
     bool cancelled;
     struct error failure; /* the first */
@@ -136,14 +136,11 @@ static enum status save_preview(struct drawing *d, const struct reply_event *e, 
 
 static void show_progress(struct drawing *d, int request, int scale)
 {
-    const struct drawing_config *model = &engine_config(d->engine)->drawing;
     double sum = 0;
-    d->done[request] = 0;
-    for (int s = 0; s <= scale && s < model->n_scales; s++)
-        d->done[request] += model->scale[s] * model->scale[s];
+    d->done[request] = asked_fraction(d->engine, scale);
     for (int k = 0; k < d->submitted; k++)
         sum += d->done[k];
-    progress_set(&d->progress, sum / d->submitted / engine_picture_tokens(d->engine));
+    progress_set(&d->progress, sum / d->submitted);
 }
 
 static void cancel_all(struct drawing *d)
@@ -191,7 +188,8 @@ static void wait_for_all(struct drawing *d)
 static enum status draw(struct drawing *d, struct error *err)
 {
     if (engine_picture_tokens(d->engine) == 0)
-        return error_set(err, STATUS_BAD_REQUEST, "%s does not draw: use a VARGPT checkpoint", d->config->model);
+        return error_set(err, STATUS_BAD_REQUEST, "%s does not draw: use a VARGPT checkpoint",
+                         d->config->model);
     d->queue = reply_queue_open(d->config->n);
     d->id = xcalloc((size_t)d->config->n, sizeof *d->id);
     d->done = xcalloc((size_t)d->config->n, sizeof *d->done);
@@ -218,7 +216,8 @@ static enum status check(const struct config *c, const char *output, struct erro
 {
     enum picture_format format;
     if (c->args.count == 0)
-        return error_set(err, STATUS_BAD_REQUEST, "say what to draw: vargpt draw \"a red circle\" -o circle.png");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "say what to draw: vargpt draw \"a red circle\" -o circle.png");
     if (c->previews && mkdir(c->previews, 0777) != 0 && errno != EEXIST)
         return error_set(err, STATUS_BAD_REQUEST, "%s: %s", c->previews, strerror(errno));
     return picture_file_format(output, &format, err);
@@ -239,7 +238,8 @@ int draw_main(int argc, char **argv)
     }
     code = EXIT_FAILED;
     if (cli_open_engine(&e, &config, NULL, NULL, &err) == STATUS_OK) {
-        struct drawing d = {.config = &config, .engine = e.engine, .output = output, .seed = asked_seed(&config)};
+        struct drawing d = {
+            .config = &config, .engine = e.engine, .output = output, .seed = asked_seed(&config)};
         interrupt_catch();
         if (draw(&d, &err) == STATUS_OK)
             code = d.cancelled ? EXIT_INTERRUPTED : EXIT_DONE;

@@ -17,7 +17,9 @@ static size_t ignore_body(char *bytes, size_t size, size_t n, void *context)
 /* A server that listens on every address is asked on the loopback one. */
 static char *health_url(const struct config *c)
 {
-    const char *host = strcmp(c->host, "0.0.0.0") == 0 ? "127.0.0.1" : strcmp(c->host, "::") == 0 ? "::1" : c->host;
+    const char *host = strcmp(c->host, "0.0.0.0") == 0 ? "127.0.0.1"
+                       : strcmp(c->host, "::") == 0    ? "::1"
+                                                       : c->host;
     bool v6 = strchr(host, ':') != NULL;
     return xasprintf("http://%s%s%s:%d/health", v6 ? "[" : "", host, v6 ? "]" : "", c->port);
 }
@@ -37,7 +39,8 @@ static enum status ask(const char *url, struct error *err)
     curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &code);
     curl_easy_cleanup(curl);
     if (result != CURLE_OK)
-        return error_set(err, STATUS_BUSY, "%s: %s: is the server running there?", url, curl_easy_strerror(result));
+        return error_set(err, STATUS_BUSY, "%s: %s: is the server running there?", url,
+                         curl_easy_strerror(result));
     if (code != 200)
         return error_set(err, STATUS_BUSY, "%s: not ready: HTTP %ld", url, code);
     return STATUS_OK;

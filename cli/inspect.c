@@ -41,7 +41,8 @@ static void print_sizes(const json_t *root, const char *part)
     if (!sizes)
         return;
     printf("%-15s", part);
-    json_object_foreach ((json_t *)sizes, key, value) {
+    json_object_foreach((json_t *)sizes, key, value)
+    {
         char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(7));
         printf("%s%s %s", comma, key, text);
         free(text);
@@ -57,11 +58,14 @@ static void print_parts(const json_t *root)
     const char *type;
     char text[32];
     printf("\n%-18s %8s %15s %11s  types\n", "part", "tensors", "parameters", "bytes");
-    json_array_foreach (json_object_get(root, "parts"), i, part) {
+    json_array_foreach(json_object_get(root, "parts"), i, part)
+    {
         printf("%-18s %8lld %15lld %11s ", text_of(part, "part"), number_of(part, "tensors"),
                number_of(part, "parameters"), show_bytes(text, number_of(part, "bytes")));
-        json_object_foreach (json_object_get(part, "types"), type, bytes)
+        json_object_foreach(json_object_get(part, "types"), type, bytes)
+        {
             printf(" %s", type);
+        }
         putchar('\n');
     }
 }
@@ -72,7 +76,8 @@ static void print_tokens(const json_t *root)
     json_t *token;
     size_t i;
     printf("\nspecial tokens\n");
-    json_array_foreach (json_object_get(root, "special_tokens"), i, token) {
+    json_array_foreach(json_object_get(root, "special_tokens"), i, token)
+    {
         name = text_of(token, "name");
         printf("  %-16s %7lld  %s\n", name, number_of(token, "id"), text_of(token, "text"));
     }

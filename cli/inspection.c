@@ -83,14 +83,16 @@ static json_t *describe_parts(const struct checkpoint *c)
 static json_t *describe_llm(const struct llm_config *c)
 {
     return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:f}", "hidden", c->hidden, "intermediate",
-                     c->intermediate, "layers", c->layers, "heads", c->heads, "kv_heads", c->kv_heads, "head_dim",
-                     c->head_dim, "vocabulary", c->vocab, "context", c->context, "rope_theta", (double)c->rope.theta);
+                     c->intermediate, "layers", c->layers, "heads", c->heads, "kv_heads", c->kv_heads,
+                     "head_dim", c->head_dim, "vocabulary", c->vocab, "context", c->context, "rope_theta",
+                     (double)c->rope.theta);
 }
 
 static json_t *describe_vision(const struct vision_config *c)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "image_size", c->image_size, "patch_size", c->patch_size,
-                     "hidden", c->hidden, "intermediate", c->intermediate, "layers", c->layers, "heads", c->heads);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i}", "image_size", c->image_size, "patch_size",
+                     c->patch_size, "hidden", c->hidden, "intermediate", c->intermediate, "layers", c->layers,
+                     "heads", c->heads);
 }
 
 /* Sizes of the drawing half, from the tensors' shapes; 0 where a tensor is missing. */
@@ -136,8 +138,9 @@ static json_t *describe_drawing(const struct drawing_config *d, const struct dra
     json_t *scales = json_array();
     for (int i = 0; i < d->n_scales; i++)
         json_array_append_new(scales, json_integer(d->scale[i]));
-    return json_pack("{s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "scales", scales, "positions", s->positions, "side",
-                     s->side, "codes", s->codes, "code_width", s->code_width, "width", s->width, "depth", s->depth);
+    return json_pack("{s:o, s:i, s:i, s:i, s:i, s:i, s:i}", "scales", scales, "positions", s->positions,
+                     "side", s->side, "codes", s->codes, "code_width", s->code_width, "width", s->width,
+                     "depth", s->depth);
 }
 
 /* ---- special tokens ---- */
@@ -182,15 +185,16 @@ static void describe_tokens(json_t *root, const struct checkpoint *c, struct mod
 
 /* ---- memory ---- */
 
-/* Keys and values are float32. A picture takes its positions and two tokens in the LLM's cache, and its positions twice (with
- * and without the prompt) in the image decoder's. */
-static json_t *describe_memory(const struct checkpoint *c, const struct model_config *m, const struct drawing_sizes *d)
+/* Keys and values are float32. A picture takes its positions and two tokens in the LLM's cache, and its
+ * positions twice (with and without the prompt) in the image decoder's. */
+static json_t *describe_memory(const struct checkpoint *c, const struct model_config *m,
+                               const struct drawing_sizes *d)
 {
     json_int_t weights = 0, token = 2 * 4 * (json_int_t)m->llm.layers * m->llm.kv_heads * m->llm.head_dim;
     for (size_t i = 0; i < checkpoint_count(c); i++)
         weights += (json_int_t)checkpoint_at(c, i)->bytes;
-    json_t *memory = json_pack("{s:I, s:I, s:I}", "weights", weights, "cache_per_token", token, "cache_of_context",
-                               token * m->llm.context);
+    json_t *memory = json_pack("{s:I, s:I, s:I}", "weights", weights, "cache_per_token", token,
+                               "cache_of_context", token * m->llm.context);
     if (m->kind == MODEL_VARGPT) {
         json_int_t decoder = 2 * 4 * (json_int_t)d->depth * d->width * 2 * d->positions;
         json_object_set_new(memory, "picture", json_integer(decoder + token * (d->positions + 2)));
@@ -200,7 +204,8 @@ static json_t *describe_memory(const struct checkpoint *c, const struct model_co
 
 enum status inspection_make(json_t **out, const char *path, struct error *err)
 {
-    static const char *const kinds[] = {[MODEL_LLAMA] = "llama", [MODEL_LLAVA] = "llava", [MODEL_VARGPT] = "vargpt"};
+    static const char *const kinds[] = {
+        [MODEL_LLAMA] = "llama", [MODEL_LLAVA] = "llava", [MODEL_VARGPT] = "vargpt"};
     struct checkpoint *c = NULL;
     struct model_config model;
     enum status status = checkpoint_open(&c, path, err);

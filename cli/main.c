@@ -8,9 +8,9 @@
 #include <string.h>
 
 static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
-    [COMMAND_SERVE] = serve_main,     [COMMAND_CHAT] = chat_main,       [COMMAND_DRAW] = draw_main,
+    [COMMAND_SERVE] = serve_main,       [COMMAND_CHAT] = chat_main,       [COMMAND_DRAW] = draw_main,
     [COMMAND_TOKENIZE] = tokenize_main, [COMMAND_INSPECT] = inspect_main, [COMMAND_VERIFY] = verify_main,
-    [COMMAND_BENCH] = bench_main,     [COMMAND_HEALTH] = health_main,   [COMMAND_CONFIG] = config_main,
+    [COMMAND_BENCH] = bench_main,       [COMMAND_HEALTH] = health_main,   [COMMAND_CONFIG] = config_main,
     [COMMAND_MAN] = man_main,
 };
 
@@ -55,6 +55,16 @@ static int help_main(int argc, char **argv)
     return command < 0 ? print_overview(argc > 1 ? stderr : stdout) : command_main[command](2, help);
 }
 
+/* What was printed may still fail to be written: a full disk. */
+static int close_output(int code)
+{
+    bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    fputs("vargpt: not all could be written to standard output\n", stderr);
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
 int main(int argc, char **argv)
 {
     const char *word = argc > 1 ? argv[1] : "";
@@ -73,5 +83,5 @@ int main(int argc, char **argv)
         fprintf(stderr, "vargpt: no subcommand '%s': see vargpt --help\n", word);
         return EXIT_USAGE;
     }
-    return command_main[command](argc - 1, argv + 1);
+    return close_output(command_main[command](argc - 1, argv + 1));
 }

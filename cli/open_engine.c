@@ -8,7 +8,8 @@ static void show_progress(void *context, double fraction)
 }
 
 enum status cli_open_engine(struct cli_engine *out, const struct config *c,
-                            void (*progress)(void *context, double fraction), void *context, struct error *err)
+                            void (*progress)(void *context, double fraction), void *context,
+                            struct error *err)
 {
     struct progress bar;
     struct engine_options options = {

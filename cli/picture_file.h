@@ -10,9 +10,10 @@ enum status picture_file_format(const char *path, enum picture_format *out, stru
 /* Reads a picture; the error names the file. */
 enum status picture_file_read(const char *path, struct picture *out, struct error *err);
 
-/* Writes a picture in the format of its name; a PNG carries origin (may be NULL). quality: of JPEG and WebP. */
-enum status picture_file_write(const char *path, const struct picture *, int quality, const struct picture_origin *,
-                               struct error *err);
+/* Writes a picture in the format of its name; a PNG carries origin (may be NULL). quality: of JPEG and WebP.
+ */
+enum status picture_file_write(const char *path, const struct picture *, int quality,
+                               const struct picture_origin *, struct error *err);
 
 /* "out.png" with -number before the extension; malloc'ed. */
 char *picture_file_numbered(const char *path, int number);

@@ -1,5 +1,5 @@
-/* Events on their way from the engine's thread to the one that prints: copied there, taken here, in order. One queue serves
- * the replies of several requests, told apart by their number. */
+/* Events on their way from the engine's thread to the one that prints: copied there, taken here, in order.
+ * One queue serves the replies of several requests, told apart by their number. */
 #ifndef VARGPT_CLI_REPLY_QUEUE_H
 #define VARGPT_CLI_REPLY_QUEUE_H
 
@@ -14,8 +14,8 @@ enum reply_kind {
     REPLY_FAILED,  /* error */
 };
 
-/* A copy of an event that owns what it points to; reply_event_release frees it, and "take" moves are fine: set the taken
- * pointer to NULL. */
+/* A copy of an event that owns what it points to; reply_event_release frees it, and "take" moves are fine:
+ * set the taken pointer to NULL. */
 struct reply_event {
     enum reply_kind kind;
     int request; /* number of the sink it came through */
@@ -45,7 +45,8 @@ struct event_sink reply_queue_sink(struct reply_queue *, int request);
 /* What request->trace may be set to, for REPLY_SCALE. */
 const struct trace *reply_queue_trace(struct reply_queue *, int request);
 
-/* Waits for the next event, at most that long (milliseconds): true with *out filled (release it), false when none came. */
+/* Waits for the next event, at most that long (milliseconds): true with *out filled (release it), false when
+ * none came. */
 bool reply_queue_take(struct reply_queue *, int milliseconds, struct reply_event *out);
 
 #endif

@@ -85,7 +85,8 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
     free(address);
 }
 
-static enum status serve(const struct config *c, struct cli_engine *e, struct server **server, struct error *err)
+static enum status serve(const struct config *c, struct cli_engine *e, struct server **server,
+                         struct error *err)
 {
     struct server_options options = {
         .host = c->host,

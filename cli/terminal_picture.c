@@ -1,4 +1,5 @@
-/* Pictures in the terminals' own ways: kitty's graphics protocol, iTerm2's inline files, sixel, and half blocks. */
+/* Pictures in the terminals' own ways: kitty's graphics protocol, iTerm2's inline files, sixel, and half
+ * blocks. */
 #include "cli/terminal.h"
 
 #include "base/memory.h"
@@ -13,7 +14,8 @@ static void append_base64(struct buffer *out, const unsigned char *bytes, size_t
         uint32_t word = (uint32_t)bytes[i] << 16;
         word |= i + 1 < n ? (uint32_t)bytes[i + 1] << 8 : 0;
         word |= i + 2 < n ? bytes[i + 2] : 0;
-        char four[4] = {digits[word >> 18], digits[word >> 12 & 63], digits[word >> 6 & 63], digits[word & 63]};
+        char four[4] = {digits[word >> 18], digits[word >> 12 & 63], digits[word >> 6 & 63],
+                        digits[word & 63]};
         if (i + 1 >= n)
             four[2] = '=';
         if (i + 2 >= n)
@@ -117,14 +119,16 @@ static enum status append_sixel(struct buffer *out, const struct picture *p, str
     return STATUS_OK;
 }
 
-/* Colour as an escape sequence's parameter, in 24 bits or, where the terminal does not promise them, in 256 colours. */
+/* Colour as an escape sequence's parameter, in 24 bits or, where the terminal does not promise them, in 256
+ * colours. */
 static void append_colour(struct buffer *out, int layer, const uint8_t *rgb, bool full)
 {
     if (full)
         buffer_printf(out, "\033[%d;2;%d;%d;%dm", layer, rgb[0], rgb[1], rgb[2]);
     else
         buffer_printf(out, "\033[%d;5;%dm", layer,
-                      16 + (rgb[0] * 5 + 127) / 255 * 36 + (rgb[1] * 5 + 127) / 255 * 6 + (rgb[2] * 5 + 127) / 255);
+                      16 + (rgb[0] * 5 + 127) / 255 * 36 + (rgb[1] * 5 + 127) / 255 * 6 +
+                          (rgb[2] * 5 + 127) / 255);
 }
 
 /* A character is two pixels, one above the other: the upper half block in front of a background. */

@@ -25,7 +25,8 @@ static void append_quoted(struct buffer *out, const char *bytes, size_t length)
             buffer_append_text(out, "\\n");
         else if (c == '"' || c == '\\')
             buffer_printf(out, "\\%c", c);
-        else if (kind == UTF8_WHOLE && c >= 0x20 && c != 0x7F && !(c == 0xC2 && (unsigned char)bytes[i + 1] < 0xA0))
+        else if (kind == UTF8_WHOLE && c >= 0x20 && c != 0x7F &&
+                 !(c == 0xC2 && (unsigned char)bytes[i + 1] < 0xA0))
             buffer_append(out, bytes + i, n);
         else
             for (size_t j = 0; j < n; j++)
@@ -75,15 +76,16 @@ static enum status parse_ids(const char *text, struct token_list *out, struct er
         errno = 0;
         long id = strtol(text, &end, 10);
         if (end == text || errno || id < 0 || id > INT_MAX || !strchr(" \t\r\n,[]", *end))
-            return error_set(err, STATUS_BAD_REQUEST, "'%.20s' is not a token id: give numbers, as in \"1 15043\"",
-                             text);
+            return error_set(err, STATUS_BAD_REQUEST,
+                             "'%.20s' is not a token id: give numbers, as in \"1 15043\"", text);
         token_list_append(out, (int32_t)id);
         text = end;
     }
     return STATUS_OK;
 }
 
-static enum status decode(const struct config *c, const struct tokenizer *t, const char *text, struct error *err)
+static enum status decode(const struct config *c, const struct tokenizer *t, const char *text,
+                          struct error *err)
 {
     struct token_list list = {0};
     struct buffer out, safe;
@@ -126,7 +128,8 @@ static enum status run(const struct config *c, struct error *err)
         goto out;
     }
     length = piped ? length : strlen(input);
-    status = c->decode ? decode(c, text.tokenizer, input, err) : encode(c, text.tokenizer, input, length, err);
+    status =
+        c->decode ? decode(c, text.tokenizer, input, err) : encode(c, text.tokenizer, input, length, err);
 out:
     free(input);
     if (opened)

@@ -13,8 +13,8 @@
 #include <sys/stat.h>
 
 /* Stores a value unless one from a stronger source is there already. */
-static enum status take(struct config *c, const struct setting *s, const char *text, enum config_source source,
-                        struct error *err)
+static enum status take(struct config *c, const struct setting *s, const char *text,
+                        enum config_source source, struct error *err)
 {
     enum config_source before = c->source[s - settings];
     if (before > source) {
@@ -131,14 +131,16 @@ static enum status take_argument(struct config *c, enum command command, const c
     if (c->args.count >= t->max_args && t->max_args == 0)
         return error_set(err, STATUS_BAD_REQUEST, "%s takes no argument '%s'", t->name, text);
     if (c->args.count >= t->max_args)
-        return error_set(err, STATUS_BAD_REQUEST, "%s takes %zu argument%s, not also '%s'%s", t->name, t->max_args,
-                         t->max_args == 1 ? "" : "s", text, t->max_args == 1 ? ": put text in quotes" : "");
+        return error_set(err, STATUS_BAD_REQUEST, "%s takes %zu argument%s, not also '%s'%s", t->name,
+                         t->max_args, t->max_args == 1 ? "" : "s", text,
+                         t->max_args == 1 ? ": put text in quotes" : "");
     c->args.item = xrealloc(c->args.item, (c->args.count + 1) * sizeof *c->args.item);
     c->args.item[c->args.count++] = xstrdup(text);
     return STATUS_OK;
 }
 
-static enum status read_flags(struct config *c, enum command command, int argc, char **argv, struct error *err)
+static enum status read_flags(struct config *c, enum command command, int argc, char **argv,
+                              struct error *err)
 {
     bool flags = true;
     for (int i = 1; i < argc && !c->help; i++) {
@@ -222,7 +224,8 @@ static enum status read_file(struct config *c, const char *path, struct error *e
         return error_set(err, STATUS_BAD_REQUEST, "%s: over 1 MiB, not a file of settings", path);
     json_t *root = json_load_file(path, JSON_REJECT_DUPLICATES, &reason);
     if (!root && reason.line < 0)
-        return error_set(err, STATUS_BAD_REQUEST, "%s: cannot be read: name another file with --config", path);
+        return error_set(err, STATUS_BAD_REQUEST, "%s: cannot be read: name another file with --config",
+                         path);
     if (!root)
         return error_set(err, STATUS_BAD_REQUEST, "%s: line %d: %s", path, reason.line, reason.text);
     const char *key;
@@ -230,7 +233,8 @@ static enum status read_file(struct config *c, const char *path, struct error *e
     enum status status = STATUS_OK;
     if (!json_is_object(root))
         status = error_set(err, STATUS_BAD_REQUEST, "must be a JSON object");
-    json_object_foreach (root, key, value) {
+    json_object_foreach(root, key, value)
+    {
         if (status == STATUS_OK)
             status = take_member(c, key, value, err);
     }

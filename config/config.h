@@ -1,6 +1,8 @@
-/* The settings of vargpt: plain values, read from flags (--name value), the environment (VARGPT_NAME), a JSON file
- * (--config FILE) and defaults, in this order of precedence. One table (settings.c) names them all; help texts, the manual
- * page and the example file come from it. Names are those of the HTTP interface wherever it has the same thing. */
+/* The settings of vargpt: plain values, read from flags (--name value), the environment (VARGPT_NAME), a JSON
+ * file
+ * (--config FILE) and defaults, in this order of precedence. One table (settings.c) names them all; help
+ * texts, the manual page and the example file come from it. Names are those of the HTTP interface wherever it
+ * has the same thing. */
 #ifndef VARGPT_CONFIG_CONFIG_H
 #define VARGPT_CONFIG_CONFIG_H
 
@@ -77,14 +79,14 @@ struct config {
 
     char *config_file; /* NULL = none */
     bool help;
-    struct config_list args; /* what is not a flag */
+    struct config_list args;                   /* what is not a flag */
     unsigned char source[CONFIG_MAX_SETTINGS]; /* enum config_source, by place in the table */
 };
 
-/* Reads all sources. argv[0] is skipped; flags and other arguments may be mixed, "--" ends the flags, and "-" is an
- * argument. With -h or --help only config->help is set. Unknown flags, flags of other subcommands, unknown keys of the
- * file, wrong types, values out of range and too many arguments are STATUS_BAD_REQUEST; the message says what would be
- * right. On failure *config is released. */
+/* Reads all sources. argv[0] is skipped; flags and other arguments may be mixed, "--" ends the flags, and "-"
+ * is an argument. With -h or --help only config->help is set. Unknown flags, flags of other subcommands,
+ * unknown keys of the file, wrong types, values out of range and too many arguments are STATUS_BAD_REQUEST;
+ * the message says what would be right. On failure *config is released. */
 enum status config_read(struct config *, enum command, int argc, char **argv, struct error *err);
 void config_release(struct config *); /* accepts a zeroed config */
 

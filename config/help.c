@@ -25,7 +25,8 @@ int help_command_find(const char *name)
     return -1;
 }
 
-/* Words of text, lines of at most WIDTH columns; the first begins at column `used`, the others at `indent`. */
+/* Words of text, lines of at most WIDTH columns; the first begins at column `used`, the others at `indent`.
+ */
 static void append_wrapped(struct buffer *out, const char *text, size_t used, size_t indent)
 {
     size_t column = used;
@@ -140,7 +141,8 @@ void help_command(enum command command, struct buffer *out)
 }
 
 static const char sources_text[] =
-    "Settings come from flags (--name value or --name=value), then from environment variables (VARGPT_NAME), then "
+    "Settings come from flags (--name value or --name=value), then from environment variables (VARGPT_NAME), "
+    "then "
     "from a JSON file (--config FILE; vargpt config --example prints one), then from defaults.";
 
 void help_overview(struct buffer *out)
@@ -153,8 +155,9 @@ void help_overview(struct buffer *out)
     buffer_append_text(out, "\nvargpt COMMAND --help tells more; vargpt --version prints the version.\n\n");
     append_wrapped(out, sources_text, 0, 0);
     buffer_append_text(out, "\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.\n");
-    append_examples(out, "vargpt serve -m models/demo\nvargpt chat -m models/demo -i cat.png \"What is this?\"\n"
-                         "vargpt draw -m models/demo \"a red circle\" -o circle.png\n");
+    append_examples(out,
+                    "vargpt serve -m models/demo\nvargpt chat -m models/demo -i cat.png \"What is this?\"\n"
+                    "vargpt draw -m models/demo \"a red circle\" -o circle.png\n");
 }
 
 /* ---- manual page ---- */
@@ -220,15 +223,17 @@ static void append_manual_setting(struct buffer *out, const struct setting *s)
 
 void help_manual(struct buffer *out)
 {
-    buffer_append_text(out, ".\\\" Made by `vargpt man`; edit config/settings.c and config/commands.c instead.\n"
-                            ".TH VARGPT 1 \"\" \"vargpt " VARGPT_VERSION "\" \"User Commands\"\n.SH NAME\n"
-                            "vargpt \\- a server and tools for VARGPT, a model that reads and draws\n.SH SYNOPSIS\n"
-                            ".B vargpt\n.I command\n[options]\n.SH COMMANDS\n");
+    buffer_append_text(
+        out, ".\\\" Made by `vargpt man`; edit config/settings.c and config/commands.c instead.\n"
+             ".TH VARGPT 1 \"\" \"vargpt " VARGPT_VERSION "\" \"User Commands\"\n.SH NAME\n"
+             "vargpt \\- a server and tools for VARGPT, a model that reads and draws\n.SH SYNOPSIS\n"
+             ".B vargpt\n.I command\n[options]\n.SH COMMANDS\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
         append_manual_command(out, &command_texts[i]);
     buffer_append_text(out, ".SH OPTIONS\n");
     append_troff_text(out, sources_text);
-    buffer_append_text(out, "\nIn\n.BR draw ,\n\\-\\-temperature, \\-\\-top\\-k and \\-\\-top\\-p mean the picture's.\n");
+    buffer_append_text(
+        out, "\nIn\n.BR draw ,\n\\-\\-temperature, \\-\\-top\\-k and \\-\\-top\\-p mean the picture's.\n");
     for (int group = 0; group < GROUP_COUNT; group++) {
         buffer_printf(out, ".SS %s\n", group_titles[group]);
         for (size_t i = 0; i < n_settings; i++) {
@@ -251,7 +256,8 @@ void help_example(struct buffer *out)
             continue;
         bool quoted = s->type == SETTING_TEXT || s->type == SETTING_CHOICE || s->type == SETTING_SIZE;
         const char *quote = quoted && s->initial ? "\"" : "";
-        buffer_printf(out, "%s\n    \"%s\": %s%s%s", comma, s->name, quote, s->initial ? s->initial : "null", quote);
+        buffer_printf(out, "%s\n    \"%s\": %s%s%s", comma, s->name, quote, s->initial ? s->initial : "null",
+                      quote);
         comma = ",";
     }
     buffer_append_text(out, "\n}\n");

@@ -11,7 +11,8 @@ void help_overview(struct buffer *out);
 void help_command(enum command, struct buffer *out);
 /* The manual page vargpt(1), as troff with man's macros. */
 void help_manual(struct buffer *out);
-/* A JSON file with every setting that a file may hold, at its default; null where the program or the model chooses. */
+/* A JSON file with every setting that a file may hold, at its default; null where the program or the model
+ * chooses. */
 void help_example(struct buffer *out);
 
 const char *help_command_name(enum command);

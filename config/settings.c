@@ -14,6 +14,7 @@ static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NUL
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
 static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
 
+/* clang-format off */
 const struct setting settings[] = {
     {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
      .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
@@ -112,6 +113,7 @@ const struct setting settings[] = {
     {FIELD(help), .letter = 'h', .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ALL, .flag_only = true,
      .help = "print this help"},
 };
+/* clang-format on */
 
 const size_t n_settings = sizeof settings / sizeof *settings;
 _Static_assert(sizeof settings / sizeof *settings <= CONFIG_MAX_SETTINGS, "raise CONFIG_MAX_SETTINGS");

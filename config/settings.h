@@ -18,18 +18,18 @@ enum setting_type {
 enum setting_group { GROUP_MODEL, GROUP_SERVER, GROUP_TEXT, GROUP_DRAWING, GROUP_OTHER, GROUP_COUNT };
 
 struct setting {
-    const char *name; /* as in the file; --name with dashes; VARGPT_NAME in capitals */
+    const char *name;       /* as in the file; --name with dashes; VARGPT_NAME in capitals */
     const char *alias;      /* another spelling of the flag, or NULL */
     const char *draw_alias; /* another spelling that `vargpt draw` knows, or NULL */
     char letter;            /* -m; 0 = none */
     enum setting_type type;
     enum setting_group group;
-    unsigned commands; /* bits 1 << enum command */
-    bool flag_only;    /* not in the file, not in the environment */
-    size_t offset;     /* in struct config */
-    const char *initial; /* the default, spelt as a flag's value; NULL = none */
-    double least, most;  /* of numbers; both inclusive */
-    bool above;          /* least itself is not allowed */
+    unsigned commands;        /* bits 1 << enum command */
+    bool flag_only;           /* not in the file, not in the environment */
+    size_t offset;            /* in struct config */
+    const char *initial;      /* the default, spelt as a flag's value; NULL = none */
+    double least, most;       /* of numbers; both inclusive */
+    bool above;               /* least itself is not allowed */
     const char *const *words; /* of a choice; ends with NULL */
     const char *value;        /* what the help calls the value: "DIR" */
     const char *help;
@@ -54,8 +54,8 @@ static inline bool setting_serves(const struct setting *s, enum command command)
     return s->commands >> command & 1;
 }
 
-/* Reads text as the setting's value and stores it in config (a list: adds it). Failure: STATUS_BAD_REQUEST with what would
- * be right, without the name; config is then unchanged. */
+/* Reads text as the setting's value and stores it in config (a list: adds it). Failure: STATUS_BAD_REQUEST
+ * with what would be right, without the name; config is then unchanged. */
 enum status setting_store(const struct setting *, struct config *, const char *text, struct error *err);
 
 /* The setting of that name, or NULL. */

@@ -76,8 +76,8 @@ static enum status store_size(const struct setting *s, uint64_t *out, const char
         value = *end ? NAN : value;
     }
     if (!(value >= s->least && value <= s->most))
-        return error_set(err, STATUS_BAD_REQUEST, "must be a size such as 512M or 8G, from %.0f to %.0f bytes",
-                         s->least, s->most);
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "must be a size such as 512M or 8G, from %.0f to %.0f bytes", s->least, s->most);
     *out = (uint64_t)value;
     return STATUS_OK;
 }

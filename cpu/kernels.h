@@ -44,6 +44,9 @@ struct cpu_kernels {
 
     void (*rms_norm)(float *out, const float *x, int n, const float *weight, float eps);
     void (*layer_norm)(float *out, const float *x, int n, const float *weight, const float *bias, float eps);
+    /* sum[i] += x[r][i], square[i] += x[r][i]^2, rows in an order that their number alone fixes */
+    void (*column_sums)(double *restrict sum, double *restrict square, const float *x, size_t stride,
+                        int rows, int n);
     void (*head_norm)(float *x, int n, float scale);
     /* (x[d], x[d+half]) rotated by the angle of cosine c[d] and sine s[d] */
     void (*rope)(float *x, int half, const float *c, const float *s);

@@ -56,13 +56,13 @@ static void to_f32(float *out, const void *in, enum dtype type, int n)
     }
 }
 
-#include "cpu/kernels_product.h"
+#include "cpu/kernels_product_body.h"
 
-#include "cpu/kernels_activation.h"
+#include "cpu/kernels_activation_body.h"
 
-#include "cpu/kernels_rows.h"
+#include "cpu/kernels_rows_body.h"
 
-#include "cpu/kernels_attention.h"
+#include "cpu/kernels_attention_body.h"
 
 /* --- the machine --- */
 
@@ -109,6 +109,7 @@ const struct cpu_kernels *GET_KERNELS(void)
         .to_f32 = to_f32,
         .rms_norm = rms_norm,
         .layer_norm = layer_norm,
+        .column_sums = column_sums,
         .head_norm = head_norm,
         .rope = rope,
         .silu_mul = silu_mul,

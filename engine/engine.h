@@ -109,6 +109,7 @@ struct engine_status {
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
     int pages, pages_used; /* of the LLM's cache */
+    uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
 };
 void engine_look(struct engine *, struct engine_status *out);
 

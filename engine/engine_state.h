@@ -35,6 +35,7 @@ struct engine {
     int n_running;
     struct planned *plan; /* [n_planned] of this step */
     int n_planned;
+    uint64_t preemptions;
     struct sequence **chooser; /* [max_sequences] those whose next token is chosen in this step */
 
     /* shared, under the lock */

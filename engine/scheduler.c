@@ -70,6 +70,7 @@ static void note_status(struct engine *e, bool stepping)
     e->status.stepping = stepping;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
+    e->status.preemptions = e->preemptions;
 }
 
 void scheduler_admit(struct engine *e)
@@ -98,6 +99,7 @@ static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
+    e->preemptions++;
 }
 
 /* Gives s pages for `positions`, taking them from the youngest of those that are younger, if need be. False: it must

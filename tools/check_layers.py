@@ -7,8 +7,8 @@ import sys
 from source_files import ROOT, in_program, tracked
 
 CLI = ["cli/", "server/server.h", "engine/engine.h", "engine/request.h", "engine/prompt.h", "engine/backend.h",
-       "engine/text/", "engine/picture/", "engine/model/model_config.h", "engine/model/checkpoint.h", "engine/model/model_text.h",
-       "config/", "base/"]
+       "engine/text/", "engine/picture/", "engine/model/model_config.h", "engine/model/model_text.h",
+       "engine/model/checkpoint.h", "config/", "base/"]
 
 # A file belongs to the longest prefix that fits. What it may include of ours: prefixes of paths.
 OURS = {

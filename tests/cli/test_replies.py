@@ -77,25 +77,23 @@ def test_draw_several(vargpt):
     assert (vargpt.folder / "again.png").read_bytes() == (vargpt.folder / "out-1.png").read_bytes()
 
 
-def test_draw_formats_and_previews(vargpt):
+def test_draw_previews(vargpt):
     args = ["draw", "-m", vargpt.model, "a tree", "--seed", "1"]
-    vargpt(*args, "-o", "a.webp")
-    vargpt(*args, "-o", "a.JPG")
+    vargpt(*args, "-o", "a.webp", "--previews", "scales")
     assert (vargpt.folder / "a.webp").read_bytes()[8:12] == b"WEBP"
-    assert (vargpt.folder / "a.JPG").read_bytes()[:2] == b"\xff\xd8"
-    vargpt(*args, "-o", "a.png", "--previews", "scales")
-    assert sorted(p.name for p in (vargpt.folder / "scales").iterdir()) == [f"a-scale-{s}.png" for s in range(1, 10)]
+    assert sorted(p.name for p in (vargpt.folder / "scales").iterdir()) == [f"a-scale-{s}.webp" for s in range(1, 10)]
     done = vargpt(*args, "-o", "nowhere/a.png", code=1)
     assert done.stderr.startswith(b"vargpt: nowhere/a.png: ")
 
 
 def test_drawn_pictures_go_on_in_the_conversation(vargpt):
-    lines = b"/draw a tree\n/save kept.png\nWhat did you draw?\n/draw\n/image kept.png\nAnd this?\n"
+    lines = b"/draw a tree\n/save kept.png\n/save a.JPG\n/save a.gif\nWhat did you draw?\n/draw\n/image kept.png\nAnd this?\n"
     args = ["chat", "-m", vargpt.model, *GREEDY, "--seed", "3"]
     first = vargpt(*args, text=lines)
-    assert first.stderr == b""
+    assert first.stderr == b"vargpt: a.gif: pictures are saved as .png, .jpg, .jpeg or .webp\n"
+    assert (vargpt.folder / "a.JPG").read_bytes()[:2] == b"\xff\xd8"
     text = first.stdout.decode()
-    assert re.findall(r"\[picture: (.*)\]", text) == ["picture-1.png", "kept.png", "picture-2.png"]
+    assert re.findall(r"\[picture: (.*)\]", text) == ["picture-1.png", "kept.png", "a.JPG", "picture-2.png"]
     drawn = (vargpt.folder / "picture-1.png").read_bytes()
     assert drawn == (vargpt.folder / "kept.png").read_bytes()
     assert (vargpt.folder / "picture-2.png").read_bytes() != drawn

@@ -1,6 +1,7 @@
 """Help, wrong usage, settings: nothing here loads a model."""
 import json
 import re
+import subprocess
 
 import pytest
 
@@ -26,7 +27,7 @@ def test_version(vargpt):
     assert re.fullmatch(rb"vargpt \d+\.\d+\.\d+\n", vargpt("--version").stdout)
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("verify", "bench")])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_help_of_a_command(vargpt, command):
     text = vargpt(command, "--help").stdout.decode()
     assert text.startswith(f"Usage: vargpt {command} ")
@@ -70,6 +71,13 @@ def test_environment_names_the_model(vargpt):
     assert b"/here" in vargpt("inspect", "-m", "/here", env={"VARGPT_MODEL": "/elsewhere"}, code=1).stderr
     bad = vargpt("chat", "x", env={"VARGPT_THREADS": "-1"}, code=2).stderr
     assert bad.startswith(b"vargpt: VARGPT_THREADS: must be")
+
+
+def test_full_disk(vargpt):
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run([vargpt.binary, "man"], stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert done.stderr == b"vargpt: not all could be written to standard output\n"
 
 
 def test_health_without_a_server(vargpt):

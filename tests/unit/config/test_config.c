@@ -69,8 +69,8 @@ static void test_flags(void **state)
 {
     (void)state;
     struct config c;
-    assert_int_equal(read_words(&c, COMMAND_CHAT, "-m", "a", "-ib.png", "--image=c.png", "hello", "--top-p=0.5",
-                                "--max_tokens", "12", "--cfg", "3", "--seed", "-1", NULL),
+    assert_int_equal(read_words(&c, COMMAND_CHAT, "-m", "a", "-ib.png", "--image=c.png", "hello",
+                                "--top-p=0.5", "--max_tokens", "12", "--cfg", "3", "--seed", "-1", NULL),
                      STATUS_OK);
     assert_string_equal(c.model, "a");
     assert_int_equal(c.image.count, 2);
@@ -97,7 +97,7 @@ static void test_arguments(void **state)
     assert_string_equal(c.args.item[0], "-m");
     config_release(&c);
     read_words(&c, COMMAND_CHAT, "what", "is", NULL);
-    expect_error("chat takes one argument, not also 'is': put text in quotes");
+    expect_error("chat takes 1 argument, not also 'is': put text in quotes");
     read_words(&c, COMMAND_SERVE, "what", NULL);
     expect_error("serve takes no argument 'what'");
 }
@@ -106,8 +106,8 @@ static void test_draw_names(void **state)
 {
     (void)state;
     struct config c;
-    assert_int_equal(read_words(&c, COMMAND_DRAW, "--top-k", "5", "--top-p", "0.25", "--temperature", "0", "-n",
-                                "3", "x", NULL),
+    assert_int_equal(read_words(&c, COMMAND_DRAW, "--top-k", "5", "--top-p", "0.25", "--temperature", "0",
+                                "-n", "3", "x", NULL),
                      STATUS_OK);
     assert_int_equal(c.image_top_k, 5);
     assert_true(c.image_top_p == 0.25 && c.image_temperature == 0);
@@ -152,8 +152,8 @@ static void test_sizes(void **state)
     static const struct {
         const char *text;
         uint64_t bytes;
-    } right[] = {{"0", 0},           {"4096", 4096},          {"8G", 8ull << 30},        {"512m", 512 << 20},
-                 {"1.5K", 1536},     {"2GiB", 2ull << 30},    {"3KB", 3072},             {"1T", 1ull << 40}};
+    } right[] = {{"0", 0},       {"4096", 4096},       {"8G", 8ull << 30}, {"512m", 512 << 20},
+                 {"1.5K", 1536}, {"2GiB", 2ull << 30}, {"3KB", 3072},      {"1T", 1ull << 40}};
     static const char *const wrong[] = {"", "G", "-1", "1X", "1GG", "1e99", "0x10", "1 G"};
     struct config c;
     for (size_t i = 0; i < sizeof right / sizeof *right; i++) {
@@ -185,7 +185,8 @@ static void test_precedence(void **state)
 {
     (void)state;
     struct config c;
-    char *path = write_file("{\"port\": 1, \"threads\": 2, \"context\": 3, \"host\": \"::1\", \"model_name\": null}");
+    char *path =
+        write_file("{\"port\": 1, \"threads\": 2, \"context\": 3, \"host\": \"::1\", \"model_name\": null}");
     setenv("VARGPT_CONFIG", path, 1);
     setenv("VARGPT_PORT", "10", 1);
     setenv("VARGPT_THREADS", "20", 1);
@@ -278,7 +279,8 @@ static void test_example(void **state)
     (void)state;
     struct config c;
     expect_file("config/vargpt.example.json", help_example);
-    assert_int_equal(read_words(&c, COMMAND_SERVE, "--config", "config/vargpt.example.json", NULL), STATUS_OK);
+    assert_int_equal(read_words(&c, COMMAND_SERVE, "--config", "config/vargpt.example.json", NULL),
+                     STATUS_OK);
     assert_int_equal(c.port, 8000);
     config_release(&c);
 }
@@ -320,10 +322,12 @@ static void test_names_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),    cmocka_unit_test(test_flags),      cmocka_unit_test(test_arguments),
-        cmocka_unit_test(test_draw_names),  cmocka_unit_test(test_flag_errors), cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_switches),    cmocka_unit_test(test_precedence), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_example),     cmocka_unit_test(test_manual),     cmocka_unit_test(test_help),
+        cmocka_unit_test(test_defaults),     cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_arguments),    cmocka_unit_test(test_draw_names),
+        cmocka_unit_test(test_flag_errors),  cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_switches),     cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_file),         cmocka_unit_test(test_example),
+        cmocka_unit_test(test_manual),       cmocka_unit_test(test_help),
         cmocka_unit_test(test_names_differ),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -64,6 +64,26 @@ static void layer_norm(float *out, const float *x, int n, const float *weight, c
     }
 }
 
+static void column_sums(double *restrict sum, double *restrict square, const float *x, size_t stride,
+                        int rows, int n)
+{
+    int r = 0;
+    for (; r + 4 <= rows; r += 4, x += 4 * stride) {
+        const float *y = x + stride, *z = y + stride, *w = z + stride;
+        for (int i = 0; i < n; i++) {
+            double a = x[i], b = y[i], c = z[i], d = w[i];
+            sum[i] += (a + b) + (c + d);
+            square[i] += (a * a + b * b) + (c * c + d * d);
+        }
+    }
+    for (; r < rows; r++, x += stride) {
+        for (int i = 0; i < n; i++) {
+            sum[i] += x[i];
+            square[i] += (double)x[i] * x[i];
+        }
+    }
+}
+
 static void multiply(float *x, float by, int n)
 {
     int i = 0;

@@ -2,8 +2,8 @@
 
 /* The sums of rows x tile products of k columns: each has one vector accumulator that takes the columns in
  * order, LANES at a time, and is then folded as vf_sum does; so a product is the same bytes in whichever tile
- * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o]. With ask, the weights `ahead` bytes further on are
- * asked for. */
+ * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o]. With ask, the weights `ahead` bytes further on
+ * are asked for. */
 INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                          enum dtype type, bool ask, size_t ahead)
 {
@@ -25,7 +25,8 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
         for (int o = 0; o < tile; o++) {
             vf wv = load_weight(w[o], i, type);
             if (ask)
-                __builtin_prefetch((const char *)w[o] + (type == DTYPE_F32 ? 4 : 2) * (size_t)i + ahead, 0, 2);
+                __builtin_prefetch((const char *)w[o] + (type == DTYPE_F32 ? 4 : 2) * (size_t)i + ahead, 0,
+                                   2);
             UNROLL(4)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
@@ -114,8 +115,9 @@ INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, s
     float *out = m->out + (size_t)r * m->out_stride + o;
     const float *x[ROW_BLOCK];
     float sum[TILE_SUMS];
-    for (int i = 0; i < rows; i++)
-        x[i] = m->x + (size_t)(r + i) * m->x_stride + k0;
+    x[0] = m->x + (size_t)r * m->x_stride + k0;
+    for (int i = 1; i < rows; i++)
+        x[i] = x[i - 1] + m->x_stride;
     if (copies)
         tile_f32(sum, x, rows, w, k);
     else
@@ -182,6 +184,9 @@ static void do_block(const struct matmul *m, int o, int k0, int next_o, int next
             to_f32(copy, weight_at(m, o + t, k0), m->type, k);
     }
     for (int r = 0; r < m->rows; r += ROW_BLOCK) {
+        const float *next_out = m->out + (size_t)(r + ROW_BLOCK) * m->out_stride + o;
+        for (int i = 0; i < ROW_BLOCK; i++)
+            __builtin_prefetch(next_out + (size_t)i * m->out_stride, 1, 3);
         ask_ahead(&next, ask);
         do_tile(m, w, true, 0, o, r, k0, k);
     }
