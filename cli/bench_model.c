@@ -3,7 +3,7 @@
 #include "base/memory.h"
 #include "cli/bench.h"
 #include "cli/cli.h"
-#include "cli/run.h"
+#include "cli/traced_run.h"
 #include "engine/model/checkpoint.h"
 #include "engine/prompt.h"
 
@@ -104,9 +104,9 @@ static struct request *text_request(struct bench_stage *s, int words, const stru
 }
 
 /* As run_wait, with the reason of a failure handed on. */
-static bool finish(struct bench_stage *s, struct run *run)
+static bool finish(struct bench_stage *s, struct traced_run *run)
 {
-    bool done = run_wait(run);
+    bool done = traced_run_wait(run);
     if (!done)
         *s->err = run->error;
     return done;
@@ -121,7 +121,7 @@ static bool bench_vision(struct bench_stage *s)
         return true;
     size_t bytes = (size_t)p->crop_width * (size_t)p->crop_height * 3;
     struct picture picture = {p->crop_width, p->crop_height, xcalloc(bytes, 1)};
-    struct run run;
+    struct traced_run run;
     for (size_t i = 0; i < bytes; i++)
         picture.rgb[i] = (uint8_t)(i * 2654435761u >> 24);
     int64_t start = clock_ns();
@@ -131,9 +131,9 @@ static bool bench_vision(struct bench_stage *s)
         return false;
     double prompt = seconds_between(start, clock_ns());
     request->text.max_tokens = 0;
-    run_start(&run, s->engine, request, RUN_TIMES);
+    traced_run_start(&run, s->engine, request, RUN_TIMES);
     bool done = finish(s, &run);
-    const struct run_rows *rows = run_find(&run, TRACE_PICTURE_ROWS, 0);
+    const struct run_rows *rows = traced_run_find(&run, TRACE_PICTURE_ROWS, 0);
     if (done && rows) {
         struct bench_figure figure[] = {
             {"time_ms", "ms", seconds_between(run.submitted_ns, rows->at_ns) * 1e3},
@@ -141,20 +141,20 @@ static bool bench_vision(struct bench_stage *s)
         };
         tell(s, "vision tower and projector, one picture", figure, 2);
     }
-    run_release(&run);
+    traced_run_release(&run);
     return done;
 }
 
 static bool bench_prefill(struct bench_stage *s, int words)
 {
-    struct run run;
+    struct traced_run run;
     struct request *request = text_request(s, words, NULL);
     if (!request)
         return false;
     size_t n = request->n_ids;
     request->text.max_tokens = 1;
     measure_limits(s);
-    run_start(&run, s->engine, request, RUN_UNTRACED);
+    traced_run_start(&run, s->engine, request, RUN_UNTRACED);
     bool done = finish(s, &run);
     if (done) {
         char name[64];
@@ -168,19 +168,19 @@ static bool bench_prefill(struct bench_stage *s, int words)
         };
         tell(s, name, figure, 3);
     }
-    run_release(&run);
+    traced_run_release(&run);
     return done;
 }
 
 static bool bench_decode(struct bench_stage *s)
 {
-    struct run run;
+    struct traced_run run;
     struct request *request = text_request(s, 8, NULL);
     if (!request)
         return false;
     request->text.max_tokens = s->tokens;
     measure_limits(s);
-    run_start(&run, s->engine, request, RUN_UNTRACED);
+    traced_run_start(&run, s->engine, request, RUN_UNTRACED);
     bool done = finish(s, &run);
     if (done && run.n_tokens > 1) {
         double each = seconds_between(run.token[0].at_ns, run.token[run.n_tokens - 1].at_ns) /
@@ -192,13 +192,13 @@ static bool bench_decode(struct bench_stage *s)
         };
         tell(s, "decode, one request", figure, s->llm_bytes > CACHED_BYTES ? 3 : 2);
     }
-    run_release(&run);
+    traced_run_release(&run);
     return done;
 }
 
 static bool bench_clients(struct bench_stage *s, int clients)
 {
-    struct run *run = xcalloc((size_t)clients, sizeof *run);
+    struct traced_run *run = xcalloc((size_t)clients, sizeof *run);
     int64_t start = clock_ns();
     size_t tokens = 0;
     int started = 0;
@@ -208,12 +208,12 @@ static bool bench_clients(struct bench_stage *s, int clients)
         if (!(done = request != NULL))
             break;
         request->text.max_tokens = s->tokens;
-        run_start(&run[started], s->engine, request, RUN_UNTRACED);
+        traced_run_start(&run[started], s->engine, request, RUN_UNTRACED);
     }
     for (int i = 0; i < started; i++) {
         done = finish(s, &run[i]) && done;
         tokens += run[i].n_tokens;
-        run_release(&run[i]);
+        traced_run_release(&run[i]);
     }
     free(run);
     if (done) {
@@ -229,7 +229,7 @@ static bool bench_clients(struct bench_stage *s, int clients)
 /* ---- drawing ---- */
 
 /* When the last row of the prompt was through the LLM. */
-static int64_t prompt_end(const struct run *run)
+static int64_t prompt_end(const struct traced_run *run)
 {
     for (const struct run_rows *r = run->newest; r; r = r->older) {
         if (r->point == TRACE_PROMPT_HIDDEN || r->point == TRACE_PROMPT_LOGITS)
@@ -238,12 +238,12 @@ static int64_t prompt_end(const struct run *run)
     return run->submitted_ns;
 }
 
-static void tell_scales(struct bench_stage *s, const struct run *run)
+static void tell_scales(struct bench_stage *s, const struct traced_run *run)
 {
     const struct drawing_config *d = &engine_config(s->engine)->drawing;
     int64_t before = prompt_end(run);
     for (int i = 0; i < d->n_scales; i++) {
-        const struct run_rows *map = run_find(run, TRACE_FEATURE_MAP, i);
+        const struct run_rows *map = traced_run_find(run, TRACE_FEATURE_MAP, i);
         if (!map)
             return;
         char name[64];
@@ -262,12 +262,12 @@ static bool bench_drawing(struct bench_stage *s)
         return true;
     bool done = true;
     for (int traced = 1; done && traced >= 0; traced--) {
-        struct run run;
+        struct traced_run run;
         struct request *request = text_request(s, 8, NULL);
         if (!request)
             return false;
         request->draw.mode = DRAW_NOW;
-        run_start(&run, s->engine, request, traced ? RUN_TIMES : RUN_UNTRACED);
+        traced_run_start(&run, s->engine, request, traced ? RUN_TIMES : RUN_UNTRACED);
         done = finish(s, &run);
         if (done && traced) {
             tell_scales(s, &run);
@@ -276,7 +276,7 @@ static bool bench_drawing(struct bench_stage *s)
                                           seconds_between(run.submitted_ns, run.picture_ns) * 1e3};
             tell(s, "picture, whole", &figure, 1);
         }
-        run_release(&run);
+        traced_run_release(&run);
     }
     return done;
 }

@@ -3,7 +3,7 @@
 #define VARGPT_CLI_VERIFY_H
 
 #include "cli/golden.h"
-#include "cli/run.h"
+#include "cli/traced_run.h"
 
 /* verify_text.c */
 void verify_tokenizer(struct golden *, const struct tokenizer *);
@@ -28,6 +28,6 @@ void verify_rng(struct golden *);
 
 /* Runs a traced request, keeping all rows; on failure it is told under `name` and false. Release the run
  * either way. */
-bool verify_run(struct golden *, const char *name, struct request *, struct run *);
+bool verify_run(struct golden *, const char *name, struct request *, struct traced_run *);
 
 #endif

@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool verify_run(struct golden *g, const char *name, struct request *request, struct run *run)
+bool verify_run(struct golden *g, const char *name, struct request *request, struct traced_run *run)
 {
-    run_start(run, g->engine, request, RUN_ROWS);
-    bool done = run_wait(run);
+    traced_run_start(run, g->engine, request, RUN_ROWS);
+    bool done = traced_run_wait(run);
     if (!done)
         golden_tell_failure(g, name, "%s", run->error.message);
     return done;
@@ -77,11 +77,11 @@ void verify_preprocess(struct golden *g)
 /* ---- vision ---- */
 
 /* The last rows of what was shown: a class row that is kept for the model stands before them. */
-static void compare_last_rows(struct golden *g, const char *name, const struct run *run,
+static void compare_last_rows(struct golden *g, const char *name, const struct traced_run *run,
                               enum trace_point point)
 {
     struct golden_tensor want;
-    const struct run_rows *got = run_find(run, point, 0);
+    const struct run_rows *got = traced_run_find(run, point, 0);
     if (!golden_find(g, name, &want))
         return;
     if (!got || want.n_dims != 2 || got->rows < want.shape[0] || got->cols != want.shape[1]) {
@@ -115,7 +115,7 @@ static struct request *picture_only_request(struct golden *g, const char *name, 
 
 static void check_vision(struct golden *g, const char *file, const char *features, const char *projected)
 {
-    struct run run;
+    struct traced_run run;
     struct request *request = picture_only_request(g, features, file);
     if (!request)
         return;
@@ -123,7 +123,7 @@ static void check_vision(struct golden *g, const char *file, const char *feature
         compare_last_rows(g, features, &run, TRACE_VISION_FEATURES);
         compare_last_rows(g, projected, &run, TRACE_PICTURE_ROWS);
     }
-    run_release(&run);
+    traced_run_release(&run);
 }
 
 void verify_vision(struct golden *g)
@@ -164,13 +164,13 @@ static void compare_ids(struct golden *g, const char *name, const int32_t *ids, 
 }
 
 /* The rows of the prompt with the numbers in `rows`, one after the other; NULL when one was not shown. */
-static float *take_rows(const struct run *run, enum trace_point point, const struct golden_tensor *rows,
+static float *take_rows(const struct traced_run *run, enum trace_point point, const struct golden_tensor *rows,
                         size_t *count)
 {
     float *out = NULL;
     int cols, first_cols = 0;
     for (size_t i = 0; i < rows->count; i++) {
-        const float *row = run_row(run, point, (int)rows->value[i], &cols);
+        const float *row = traced_run_row(run, point, (int)rows->value[i], &cols);
         if (!row || (first_cols && cols != first_cols)) {
             free(out);
             return NULL;
@@ -184,7 +184,7 @@ static float *take_rows(const struct run *run, enum trace_point point, const str
     return out;
 }
 
-static void compare_rows(struct golden *g, const char *name, const struct run *run, enum trace_point point,
+static void compare_rows(struct golden *g, const char *name, const struct traced_run *run, enum trace_point point,
                          const struct golden_tensor *rows)
 {
     size_t count;
@@ -196,7 +196,7 @@ static void compare_rows(struct golden *g, const char *name, const struct run *r
     free(values);
 }
 
-static void check_llm_rows(struct golden *g, const char *of, const struct run *run, size_t n_ids)
+static void check_llm_rows(struct golden *g, const char *of, const struct traced_run *run, size_t n_ids)
 {
     char name[128];
     struct golden_tensor rows, last = {.count = 1, .value = &(double){(double)n_ids - 1}};
@@ -220,7 +220,7 @@ static bool is_end(const struct golden *g, double id)
 
 /* The end token ends the expected ids where the reference chose it; the engine does not show it, but says so.
  */
-static void check_greedy(struct golden *g, const char *of, const struct run *run,
+static void check_greedy(struct golden *g, const char *of, const struct traced_run *run,
                          const struct golden_tensor *want)
 {
     char name[128];
@@ -248,7 +248,7 @@ static void check_llm(struct golden *g, const char *of, const json_t *one)
 {
     char name[128];
     struct golden_tensor greedy;
-    struct run run;
+    struct traced_run run;
     struct request *request = verify_case_prompt(g, llm_name(name, of, "ids"), one);
     if (!request)
         return;
@@ -266,7 +266,7 @@ static void check_llm(struct golden *g, const char *of, const json_t *one)
         check_llm_rows(g, of, &run, n_ids);
         check_greedy(g, of, &run, &greedy);
     }
-    run_release(&run);
+    traced_run_release(&run);
     golden_tensor_release(&greedy);
 }
 

@@ -135,7 +135,7 @@ static void compare_png(struct golden *g, const char *file, const struct picture
 
 /* ---- generate ---- */
 
-static void check_scale(struct golden *g, const char *of, const struct run *run, int scale)
+static void check_scale(struct golden *g, const char *of, const struct traced_run *run, int scale)
 {
     static const struct {
         const char *what;
@@ -150,7 +150,7 @@ static void check_scale(struct golden *g, const char *of, const struct run *run,
     for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
         char name[NAME_SIZE];
         snprintf(name, sizeof name, "generate.%s.%s.%d", of, part[i].what, scale);
-        const struct run_rows *got = run_find(run, part[i].point, scale);
+        const struct run_rows *got = traced_run_find(run, part[i].point, scale);
         if (!golden_has(g, name) || (part[i].point == TRACE_UNCOND_LOGITS && !got))
             continue; /* the set shows some scales only; without guidance see check_unguided */
         if (part[i].point == TRACE_FEATURE_MAP)
@@ -160,7 +160,7 @@ static void check_scale(struct golden *g, const char *of, const struct run *run,
     }
 }
 
-static void check_drawing(struct golden *g, const char *of, const json_t *one, const struct run *run)
+static void check_drawing(struct golden *g, const char *of, const json_t *one, const struct traced_run *run)
 {
     char name[NAME_SIZE];
     const char *png = json_string_value(json_object_get(one, "png"));
@@ -169,7 +169,7 @@ static void check_drawing(struct golden *g, const char *of, const json_t *one, c
     compare_codes(g, join(name, "generate.", of, "tokens"), run->codes, run->n_codes);
     compare_pixels(g, join(name, "generate.", of, "image"), &run->picture);
     if (golden_has(g, join(name, "generate.", of, "image_f")))
-        compare_shades(g, name, run_find(run, TRACE_PICTURE, 0), &run->picture);
+        compare_shades(g, name, traced_run_find(run, TRACE_PICTURE, 0), &run->picture);
     if (png)
         compare_png(g, png, &run->picture);
 }
@@ -195,7 +195,7 @@ static void set_drawing(struct request *request, const json_t *one)
 static void check_unguided(struct golden *g, const char *of, const json_t *one)
 {
     char name[NAME_SIZE];
-    struct run run;
+    struct traced_run run;
     struct request *request = verify_case_prompt(g, join(name, "generate.", of, "prompt"), one);
     if (!request)
         return;
@@ -205,16 +205,16 @@ static void check_unguided(struct golden *g, const char *of, const json_t *one)
         for (int s = 0; s < engine_config(g->engine)->drawing.n_scales; s++) {
             snprintf(name, sizeof name, "generate.%s.uncond_logits.%d", of, s);
             if (golden_has(g, name))
-                compare_first_rows(g, name, run_find(&run, TRACE_UNCOND_LOGITS, s), 1e-3);
+                compare_first_rows(g, name, traced_run_find(&run, TRACE_UNCOND_LOGITS, s), 1e-3);
         }
     }
-    run_release(&run);
+    traced_run_release(&run);
 }
 
 static void check_generate(struct golden *g, const char *of, const json_t *one)
 {
     char name[NAME_SIZE];
-    struct run run;
+    struct traced_run run;
     struct request *request = verify_case_prompt(g, join(name, "generate.", of, "prompt"), one);
     if (!request)
         return;
@@ -222,7 +222,7 @@ static void check_generate(struct golden *g, const char *of, const json_t *one)
     bool guided = request->draw.guidance != 0;
     if (verify_run(g, join(name, "generate.", of, "run"), request, &run))
         check_drawing(g, of, one, &run);
-    run_release(&run);
+    traced_run_release(&run);
     if (!guided)
         check_unguided(g, of, one);
 }
@@ -268,19 +268,19 @@ static struct request *drawn_request(struct golden *g, const char *name, const c
 static void check_encoding(struct golden *g, const char *tensors, const char *file)
 {
     char name[NAME_SIZE];
-    struct run run;
+    struct traced_run run;
     struct request *request = drawn_request(g, join(name, "", tensors, "f"), file);
     if (!request)
         return;
     if (verify_run(g, name, request, &run)) {
-        const struct run_rows *codes = run_find(&run, TRACE_CODES, 0);
-        compare_map(g, name, run_find(&run, TRACE_ENCODED, 0), 1e-3);
+        const struct run_rows *codes = traced_run_find(&run, TRACE_CODES, 0);
+        compare_map(g, name, traced_run_find(&run, TRACE_ENCODED, 0), 1e-3);
         if (codes)
             golden_compare(g, join(name, "", tensors, "tokens"), codes->values, (size_t)codes->cols, 0);
         else
             golden_tell_failure(g, join(name, "", tensors, "tokens"), "not computed");
     }
-    run_release(&run);
+    traced_run_release(&run);
 }
 
 /* A picture drawn with all its codes given: nothing is left to choose. */
@@ -288,7 +288,7 @@ static void check_decoding(struct golden *g, const char *tensors)
 {
     char name[NAME_SIZE];
     struct golden_tensor codes;
-    struct run run;
+    struct traced_run run;
     if (!golden_find(g, join(name, "", tensors, "tokens"), &codes))
         return;
     json_t *messages = json_pack("[{s:s, s:s}]", "role", "user", "content", "Draw.");
@@ -306,7 +306,7 @@ static void check_decoding(struct golden *g, const char *tensors)
             request->draw.given[i] = (int32_t)codes.value[i];
         if (verify_run(g, join(name, "", tensors, "reconstruction"), request, &run))
             compare_pixels(g, name, &run.picture);
-        run_release(&run);
+        traced_run_release(&run);
     }
     golden_tensor_release(&codes);
 }

@@ -1,4 +1,4 @@
-#include "cli/run.h"
+#include "cli/traced_run.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void add_token(struct run *run, const struct event *e)
+static void add_token(struct traced_run *run, const struct event *e)
 {
     if (run->n_tokens == run->token_capacity) {
         run->token_capacity = run->token_capacity * 2 + 64;
@@ -15,7 +15,7 @@ static void add_token(struct run *run, const struct event *e)
     run->token[run->n_tokens++] = (struct run_token){e->id, e->logprob, clock_ns()};
 }
 
-static void keep_picture(struct run *run, const struct event *e)
+static void keep_picture(struct traced_run *run, const struct event *e)
 {
     size_t bytes = (size_t)e->picture->width * (size_t)e->picture->height * 3;
     picture_release(&run->picture);
@@ -31,7 +31,7 @@ static void keep_picture(struct run *run, const struct event *e)
     run->picture_ns = clock_ns();
 }
 
-static void end(struct run *run)
+static void end(struct traced_run *run)
 {
     run->ended = true;
     run->ended_ns = clock_ns();
@@ -40,7 +40,7 @@ static void end(struct run *run)
 
 static void on_event(void *context, const struct event *e)
 {
-    struct run *run = context;
+    struct traced_run *run = context;
     pthread_mutex_lock(&run->mutex);
     switch (e->type) {
     case EVENT_TOKEN: add_token(run, e); break;
@@ -61,7 +61,7 @@ static void on_event(void *context, const struct event *e)
 
 static void on_rows(void *context, enum trace_point point, int index, const float *values, int rows, int cols)
 {
-    struct run *run = context;
+    struct traced_run *run = context;
     struct run_rows *shown = xmalloc(sizeof *shown);
     size_t bytes = (size_t)rows * (size_t)cols * sizeof *values;
     *shown =
@@ -76,9 +76,9 @@ static void on_rows(void *context, enum trace_point point, int index, const floa
     pthread_mutex_unlock(&run->mutex);
 }
 
-void run_start(struct run *run, struct engine *engine, struct request *request, enum run_look look)
+void traced_run_start(struct traced_run *run, struct engine *engine, struct request *request, enum run_look look)
 {
-    *run = (struct run){.keep_rows = look == RUN_ROWS, .trace = {on_rows, run}};
+    *run = (struct traced_run){.keep_rows = look == RUN_ROWS, .trace = {on_rows, run}};
     pthread_mutex_init(&run->mutex, NULL);
     pthread_cond_init(&run->changed, NULL);
     request->trace = look == RUN_UNTRACED ? NULL : &run->trace;
@@ -91,7 +91,7 @@ void run_start(struct run *run, struct engine *engine, struct request *request, 
     }
 }
 
-bool run_wait(struct run *run)
+bool traced_run_wait(struct traced_run *run)
 {
     pthread_mutex_lock(&run->mutex);
     while (!run->ended)
@@ -100,7 +100,7 @@ bool run_wait(struct run *run)
     return run->error.status == STATUS_OK;
 }
 
-void run_release(struct run *run)
+void traced_run_release(struct traced_run *run)
 {
     while (run->newest) {
         struct run_rows *shown = run->newest;
@@ -115,7 +115,7 @@ void run_release(struct run *run)
     pthread_mutex_destroy(&run->mutex);
 }
 
-const struct run_rows *run_find(const struct run *run, enum trace_point point, int index)
+const struct run_rows *traced_run_find(const struct traced_run *run, enum trace_point point, int index)
 {
     for (const struct run_rows *r = run->newest; r; r = r->older) {
         if (r->point == point && r->index == index)
@@ -124,7 +124,7 @@ const struct run_rows *run_find(const struct run *run, enum trace_point point, i
     return NULL;
 }
 
-const float *run_row(const struct run *run, enum trace_point point, int position, int *cols)
+const float *traced_run_row(const struct traced_run *run, enum trace_point point, int position, int *cols)
 {
     for (const struct run_rows *r = run->newest; r; r = r->older) {
         if (r->point == point && r->index <= position && position - r->index < r->rows) {

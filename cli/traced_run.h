@@ -1,7 +1,7 @@
 /* One request run to its end on an engine, with all that it showed kept: for programs that look at what the
  * engine computed (`vargpt verify`) or when (`vargpt bench`). */
-#ifndef VARGPT_CLI_RUN_H
-#define VARGPT_CLI_RUN_H
+#ifndef VARGPT_CLI_TRACED_RUN_H
+#define VARGPT_CLI_TRACED_RUN_H
 
 #include "engine/engine.h"
 
@@ -22,7 +22,7 @@ struct run_token {
     int64_t at_ns;
 };
 
-struct run {
+struct traced_run {
     pthread_mutex_t mutex; /* guards all below until the run has ended */
     pthread_cond_t changed;
     struct trace trace;
@@ -49,14 +49,14 @@ enum run_look {
 
 /* Hands the request to the engine, which owns it whatever happens (it is closed where it is refused;
  * run->error then tells why, and the run has ended). The run must stay where it is until it has ended. */
-void run_start(struct run *, struct engine *, struct request *, enum run_look);
+void traced_run_start(struct traced_run *, struct engine *, struct request *, enum run_look);
 /* Waits for the end. True when the request was done, false when it failed: run->error. */
-bool run_wait(struct run *);
-void run_release(struct run *); /* of a run that has ended */
+bool traced_run_wait(struct traced_run *);
+void traced_run_release(struct traced_run *); /* of a run that has ended */
 
 /* The newest rows of a point with that index; NULL when it was never shown. */
-const struct run_rows *run_find(const struct run *, enum trace_point, int index);
+const struct run_rows *traced_run_find(const struct traced_run *, enum trace_point, int index);
 /* One row of a point whose index is the position of its first row; NULL when it was never shown. */
-const float *run_row(const struct run *, enum trace_point, int position, int *cols);
+const float *traced_run_row(const struct traced_run *, enum trace_point, int position, int *cols);
 
 #endif
