@@ -119,6 +119,7 @@ void encode_step(struct engine *e)
             s->state = SEQUENCE_PREFILL;
             continue;
         }
+        s->in_pass = true;
         encode_picture(e, s, next); /* may end s */
         return;
     }
