@@ -2,12 +2,11 @@
 import base64
 import io
 import json
-import re
 import threading
 import time
 
 import pytest
-from conftest import BUILD, GOLDEN, SLOW, Server, request, read_all
+from serving import GOLDEN, SLOW, request, start_real
 from PIL import Image, ImageChops
 
 SETS = [s for s in ("tiny-a", "tiny-b") if (GOLDEN / s / "cases.json").exists()]
@@ -16,23 +15,11 @@ SETS = [s for s in ("tiny-a", "tiny-b") if (GOLDEN / s / "cases.json").exists()]
 @pytest.fixture(scope="module", params=SETS)
 def served(request):
     folder = GOLDEN / request.param
-    server = start_real(folder)
+    server = start_real(folder / "checkpoint")
     server.folder = folder
     server.cases = json.loads((folder / "cases.json").read_text())
     yield server
     server.stop()
-
-
-def start_real(folder, *options):
-    if not (BUILD / "vargpt").exists():
-        pytest.skip("vargpt is not built")
-    server = Server([str(BUILD / "vargpt"), "serve", "-m", str(folder / "checkpoint"), "--port", "0", *options], port=1, ready=False)
-    line = server.process.stdout.readline()
-    server.port = int(re.search(r":(\d+)$", line.strip()).group(1))
-    server.url = f"http://127.0.0.1:{server.port}"
-    server.http.base_url = server.url
-    server.wait_ready()
-    return server
 
 
 def messages_of(case, folder):
