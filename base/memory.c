@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static atomic_long fail_after; /* 0: never */
 
@@ -92,9 +93,17 @@ void *try_realloc(void *old, size_t count, size_t size)
 
 void *try_malloc_aligned(size_t count, size_t size)
 {
-    enum { ALIGNMENT = 64 };
+    enum { ALIGNMENT = 64, HUGE_PAGE = 2 << 20 };
     size_t bytes, padded;
-    if (!size_mul(count, size, &bytes) || !size_add(bytes, ALIGNMENT, &padded) || should_fail())
+    if (!size_mul(count, size, &bytes) || !size_add(bytes, HUGE_PAGE, &padded) || should_fail())
         return NULL;
-    return aligned_alloc(ALIGNMENT, padded / ALIGNMENT * ALIGNMENT);
+    size_t alignment = bytes < 2 * HUGE_PAGE ? ALIGNMENT : HUGE_PAGE;
+    padded = (bytes / alignment + 1) * alignment;
+    void *p = aligned_alloc(alignment, padded);
+#ifdef MADV_HUGEPAGE
+    /* a wish, which may fail: rows far apart otherwise cost a walk through the page tables each */
+    if (p && alignment == HUGE_PAGE)
+        madvise(p, padded, MADV_HUGEPAGE);
+#endif
+    return p;
 }

@@ -31,7 +31,8 @@ void *try_calloc(size_t count, size_t size);
 /* As realloc for count * size bytes; on NULL the old block is untouched. */
 void *try_realloc(void *old, size_t count, size_t size);
 
-/* Aligned for any vector kernel (64 bytes); NULL when it cannot be had. Free with free(). */
+/* Aligned for any vector kernel (64 bytes), in huge pages where it is large and the system has them; NULL when it cannot
+ * be had. Free with free(). */
 void *try_malloc_aligned(size_t count, size_t size);
 
 /* For tests/fault: the n-th try_* call from now fails (1 = the next one), once; 0 turns it off. Not thread-safe. */

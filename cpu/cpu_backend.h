@@ -20,9 +20,9 @@ int cpu_backend_threads(const struct backend *);
 enum cpu_level cpu_backend_level(const struct backend *);
 
 /* The machine's limits, measured now on the backend's threads: multiply-adds in registers (floating-point
- * operations a second), and a sum over memory far larger than the caches (bytes a second). About half a
- * second each. */
-double cpu_measure_flops(struct backend *);
-double cpu_measure_bandwidth(struct backend *);
+ * operations a second), and a sum over memory far larger than the caches (bytes a second). Each repeats its
+ * few milliseconds of work for `seconds`. */
+double cpu_measure_flops(struct backend *, double seconds);
+double cpu_measure_bandwidth(struct backend *, double seconds);
 
 #endif

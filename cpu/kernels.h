@@ -44,6 +44,9 @@ struct cpu_kernels {
 
     void (*rms_norm)(float *out, const float *x, int n, const float *weight, float eps);
     void (*layer_norm)(float *out, const float *x, int n, const float *weight, const float *bias, float eps);
+    /* sum[i] += x[r][i], square[i] += x[r][i]^2, rows in an order that their number alone fixes */
+    void (*column_sums)(double *restrict sum, double *restrict square, const float *x, size_t stride,
+                        int rows, int n);
     void (*head_norm)(float *x, int n, float scale);
     /* (x[d], x[d+half]) rotated by the angle of cosine c[d] and sine s[d] */
     void (*rope)(float *x, int half, const float *c, const float *s);
@@ -53,14 +56,15 @@ struct cpu_kernels {
     /* the index of the row of table [rows, n] nearest to x */
     int (*nearest)(const float *x, const float *table, int rows, int n);
 
-    /* scores for rows of queries against keys: score[r][j] = scale * q[r] . key[j] */
+    /* Scores for up to four rows of queries against keys: score[r][j] = scale * q[r] . key[j]. With ahead > 0
+     * there are keys + ahead pointers, and a row is asked for while the one `ahead` before it is used. */
     void (*scores)(float *score, size_t score_stride, const float *const *q, int rows,
-                   const float *const *key, int keys, int n, float scale);
+                   const float *const *key, int keys, int ahead, int n, float scale);
     /* x[0..n-1] = exp(x - max x); returns the sum of the results */
     float (*softmax)(float *x, int n);
-    /* out[r] (+)= sum over j of p[r][j] * value[j], keys in order */
+    /* out[r] (+)= sum over j of p[r][j] * value[j], keys in order, for up to four rows; ahead as above */
     void (*weigh)(float *const *out, const float *p, size_t p_stride, int rows, const float *const *value,
-                  int keys, int n, bool add);
+                  int keys, int ahead, int n, bool add);
     void (*multiply)(float *x, float by, int n);
 
     /* for measuring the machine: `rounds` rounds of multiply-adds, returns how many floating-point operations

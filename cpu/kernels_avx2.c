@@ -9,6 +9,7 @@
 
 #define LANES       8
 #define TILE        3
+#define COLUMNS     2
 #define STEPS       1
 #define LEVEL       CPU_AVX2
 #define GET_KERNELS cpu_kernels_avx2

@@ -9,6 +9,7 @@
 
 #define LANES       16
 #define TILE        6
+#define COLUMNS     4
 #define STEPS       4
 #define LEVEL       CPU_AVX512
 #define GET_KERNELS cpu_kernels_avx512

@@ -5,9 +5,8 @@
 
 #include <stdlib.h>
 
-/* Both measures repeat a fixed amount of work for about half a second and keep the best time: on a shared
- * machine that is the nearest to what it can do. */
-static const double MEASURE_SECONDS = 0.4;
+/* Both measures repeat a fixed amount of work, once at least, and keep the best time: on a shared machine
+ * that is the nearest to what it can do. */
 
 struct burn_job {
     struct cpu_backend *c;
@@ -24,11 +23,11 @@ static void burn_task(void *context, int task, int thread)
         j->operations = operations;
 }
 
-double cpu_measure_flops(struct backend *be)
+double cpu_measure_flops(struct backend *be, double seconds)
 {
     struct cpu_backend *c = cpu_state(be);
-    struct burn_job j = {c, 1000 * 1000, 0};
-    double best = 0, end = clock_seconds() + MEASURE_SECONDS;
+    struct burn_job j = {c, 500 * 1000, 0};
+    double best = 0, end = clock_seconds() + seconds;
     do {
         double start = clock_seconds();
         thread_pool_run(c->pool, c->threads, burn_task, &j);
@@ -62,7 +61,7 @@ static void read_task(void *context, int task, int thread)
     j->sum[task] = j->c->k->read_sum(j->data + (size_t)task * j->piece, j->piece);
 }
 
-double cpu_measure_bandwidth(struct backend *be)
+double cpu_measure_bandwidth(struct backend *be, double seconds)
 {
     struct cpu_backend *c = cpu_state(be);
     const size_t bytes = (size_t)512 << 20;
@@ -71,7 +70,7 @@ double cpu_measure_bandwidth(struct backend *be)
     if (!j.data)
         return 0;
     thread_pool_run(c->pool, READ_PIECES, fill_task, &j);
-    double best = 0, end = clock_seconds() + MEASURE_SECONDS;
+    double best = 0, end = clock_seconds() + seconds;
     do {
         double start = clock_seconds();
         thread_pool_run(c->pool, READ_PIECES, read_task, &j);

@@ -19,7 +19,6 @@ struct norm_job {
 
 static void sum_chunks(struct cpu_backend *c, void *context, int first, int n, int thread)
 {
-    (void)c;
     (void)thread;
     const struct norm_job *j = context;
     int cols = j->x.cols;
@@ -27,14 +26,8 @@ static void sum_chunks(struct cpu_backend *c, void *context, int first, int n, i
         double *sum = j->sums + (size_t)chunk * 2 * (size_t)cols, *square = sum + cols;
         for (int i = 0; i < cols; i++)
             sum[i] = square[i] = 0;
-        int end = (chunk + 1) * NORM_ROWS < j->x.rows ? (chunk + 1) * NORM_ROWS : j->x.rows;
-        for (int r = chunk * NORM_ROWS; r < end; r++) {
-            const float *x = tensor_row(j->x, r);
-            for (int i = 0; i < cols; i++) {
-                sum[i] += x[i];
-                square[i] += (double)x[i] * x[i];
-            }
-        }
+        int from = chunk * NORM_ROWS, rows = j->x.rows - from < NORM_ROWS ? j->x.rows - from : NORM_ROWS;
+        c->k->column_sums(sum, square, tensor_row(j->x, from), (size_t)j->x.stride, rows, cols);
     }
 }
 

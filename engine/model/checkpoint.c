@@ -22,6 +22,7 @@ struct checkpoint {
     const struct tensor_entry **readable; /* the entries that can be found, in the table's order */
     size_t n_readable;
     struct gguf_metadata *metadata; /* of a GGUF file; otherwise NULL */
+    bool has_no_folder;             /* a file alone: nothing beside it belongs to it */
 };
 
 /* ---- folders ---- */
@@ -45,7 +46,7 @@ char *checkpoint_read_file(const struct checkpoint *ck, const char *name, size_t
 {
     assert(!strchr(name, '/'));
     err->status = STATUS_OK;
-    if (ck->metadata)
+    if (ck->has_no_folder)
         return NULL;
     char *path = join_path(ck->path, name);
     char *text = file_read(path, name, length, err);
@@ -190,13 +191,23 @@ static enum status open_folder(struct checkpoint *ck, struct error *err)
                      single_file, index_file);
 }
 
-static enum status open_gguf(struct checkpoint *ck, struct error *err)
+static bool is_safetensors_name(const char *path)
+{
+    static const char ending[] = ".safetensors";
+    size_t n = strlen(path);
+    return n >= sizeof ending && strcmp(path + n - (sizeof ending - 1), ending) == 0;
+}
+
+static enum status open_file(struct checkpoint *ck, struct error *err)
 {
     struct mapped_file *file;
     ck->file = xcalloc(1, sizeof *ck->file);
     enum status status = add_file(ck, ck->path, &file, err);
-    if (status == STATUS_OK)
-        status = gguf_read(file, &ck->metadata, &ck->table, err);
+    if (status == STATUS_OK) {
+        ck->has_no_folder = true;
+        status = is_safetensors_name(ck->path) ? safetensors_read(file, &ck->table, err)
+                                               : gguf_read(file, &ck->metadata, &ck->table, err);
+    }
     return status ? status : tensor_table_sort(&ck->table, err);
 }
 
@@ -225,7 +236,7 @@ enum status checkpoint_open(struct checkpoint **out, const char *path, struct er
         return error_set(err, STATUS_BAD_FILE, "%.150s: cannot be opened: %s", path, strerror(errno));
     struct checkpoint *ck = xcalloc(1, sizeof *ck);
     ck->path = xstrdup(path);
-    enum status status = S_ISDIR(st.st_mode) ? open_folder(ck, err) : open_gguf(ck, err);
+    enum status status = S_ISDIR(st.st_mode) ? open_folder(ck, err) : open_file(ck, err);
     if (status == STATUS_OK)
         status = list_readable(ck, err);
     if (status) {
@@ -277,6 +288,16 @@ const char *checkpoint_unread_type(const struct checkpoint *ck, const char *name
 {
     const struct tensor_entry *entry = find_entry(ck, name);
     return entry ? entry->unread_type : NULL;
+}
+
+const struct checkpoint_tensor *checkpoint_find_raw(const struct checkpoint *ck, const char *name,
+                                                    const char **type_name)
+{
+    const struct tensor_entry *entry = find_entry(ck, name);
+    if (!entry)
+        return NULL;
+    *type_name = entry->unread_type ? entry->unread_type : dtype_name(entry->tensor.type);
+    return &entry->tensor;
 }
 
 size_t checkpoint_count(const struct checkpoint *ck)

@@ -29,7 +29,7 @@ struct checkpoint_tensor {
 
 struct checkpoint;
 
-/* path: a directory or a .gguf file. Headers, offsets, overlaps, sizes and names are checked; weights are not
+/* path: a directory, a .gguf file, or one .safetensors file (which has no side files). Headers, offsets, overlaps, sizes and names are checked; weights are not
  * read, but for the q and k matrices of a GGUF file: their rows are brought back to the order of the Hugging
  * Face layout (half-split rotary pairs). On failure *out is NULL. */
 enum status checkpoint_open(struct checkpoint **out, const char *path, struct error *err);
@@ -40,6 +40,11 @@ const struct checkpoint_tensor *checkpoint_find(const struct checkpoint *, const
 /* For the message when a tensor was not found: the file's name of its type where that was the reason,
  * otherwise NULL. */
 const char *checkpoint_unread_type(const struct checkpoint *, const char *name);
+/* A tensor of any type, those that are not read included: then its `type` means nothing, and its data need not be
+ * aligned. *type_name: the file's name of its type ("F32", "I64", ...). NULL when there is none of that name. For
+ * programs that compare files. */
+const struct checkpoint_tensor *checkpoint_find_raw(const struct checkpoint *, const char *name,
+                                                    const char **type_name);
 /* All tensors that can be found, ordered by name. */
 size_t checkpoint_count(const struct checkpoint *);
 const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *, size_t i);

@@ -132,6 +132,7 @@ void case_attention(struct check *c)
     static const int scales[][2] = {{1, 0},   {4, 1},   {9, 5},     {16, 14},
                                     {25, 30}, {36, 55}, {100, 155}, {169, 255}};
     static const int picture[][2] = {{65, 0}};
+    static const int lengthy[][2] = {{130, 900}, {1, 2100}, {70, 33}};
     for (int mask = MASK_CAUSAL; mask <= MASK_FULL; mask++) {
         attention_case(c, decode, 8, 4, 1, 16, mask, 0);
         attention_case(c, decode, 8, 3, 3, 64, mask, 3);
@@ -140,6 +141,7 @@ void case_attention(struct check *c)
         attention_case(c, mixed, 7, 1, 5, 34, mask, 0);
         attention_case(c, mixed, 7, 2, 1, 128, mask, 64);
         attention_case(c, scales, 8, 2, 1, 64, mask, 0);
+        attention_case(c, lengthy, 3, 2, 2, 64, mask, 0);
         attention_case(c, picture, 1, 1, 1, 640, mask, 0);
         attention_case(c, picture, 1, 1, 1, 1026, mask, 2);
         attention_case(c, picture, 1, 3, 1, 2, mask, 2);

@@ -52,7 +52,7 @@ static void equals_pillow(void **state)
         if (p.width != width || p.height != height)
             fail_msg("%s is %d x %d, should be %d x %d", name, p.width, p.height, width, height);
         if (strcmp(kind, "mean") == 0) {
-            check_against_ppm(path, &p, atof(expected));
+            check_against_ppm(path, &p, strtod(expected, NULL));
         } else {
             hash_bytes(p.rgb, 3 * (size_t)width * (size_t)height, hex);
             if (strcmp(hex, expected) != 0)

@@ -1,0 +1,43 @@
+# Thin doors: what they do is in CMakeLists.txt, tests/run and tools/.
+
+MODEL ?= $(shell tools/get-smollm2)
+PORT ?= 8000
+
+.DEFAULT_GOAL := help
+.PHONY: help run test build/vargpt clean format deps
+
+help:
+	@echo 'make run           build, fetch a small language model (98 MB) and serve it on port $(PORT)'
+	@echo 'make run MODEL=DIR serve a VARGPT (or LLaVA, or LLaMA) checkpoint directory or a .gguf file instead'
+	@echo 'make test          build with and without sanitizers, run every test; ends in "N passed, N failed"'
+	@echo 'make build/vargpt  build the program only'
+	@echo 'make format        clang-format the C sources'
+	@echo 'make clean         remove what was built (models/cache and .venv stay)'
+
+deps:
+	@tools/install-deps
+
+build/vargpt: deps
+	@cmake --preset release >/dev/null
+	@cmake --build --preset release --target vargpt
+
+run: build/vargpt
+	@model='$(MODEL)'; test -n "$$model" || exit 1; \
+	echo; \
+	echo "Serving $$model at http://127.0.0.1:$(PORT) (Ctrl-C stops it). In another terminal:"; \
+	echo; \
+	echo "  curl http://127.0.0.1:$(PORT)/v1/chat/completions -H 'Content-Type: application/json' \\"; \
+	echo "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is a prime number?\"}]}'"; \
+	echo; \
+	echo "This small model reads and writes text only. For pictures: make run MODEL=path/to/VARGPT_LLaVA-v1"; \
+	echo; \
+	exec build/vargpt serve --model "$$model" --port $(PORT)
+
+test: deps
+	@python3 tests/run
+
+format:
+	@git ls-files '*.c' '*.h' | xargs clang-format -i
+
+clean:
+	rm -rf build build-asan build-tsan build-debug

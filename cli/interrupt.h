@@ -1,0 +1,12 @@
+/* Ctrl-C as a question to ask instead of the end of the program. */
+#ifndef VARGPT_CLI_INTERRUPT_H
+#define VARGPT_CLI_INTERRUPT_H
+
+#include <stdbool.h>
+
+/* From now on SIGINT only sets a mark; reads from a terminal return early with EINTR. */
+void interrupt_catch(void);
+/* True once for each mark. */
+bool interrupt_take(void);
+
+#endif

@@ -1,0 +1,87 @@
+/* vargpt: which subcommand, and which device. The only file that names a backend. */
+#include "cli/cli.h"
+
+#include "config/help.h"
+#include "cpu/cpu_backend.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
+    [COMMAND_SERVE] = serve_main,       [COMMAND_CHAT] = chat_main,       [COMMAND_DRAW] = draw_main,
+    [COMMAND_TOKENIZE] = tokenize_main, [COMMAND_INSPECT] = inspect_main, [COMMAND_VERIFY] = verify_main,
+    [COMMAND_BENCH] = bench_main,       [COMMAND_HEALTH] = health_main,   [COMMAND_CONFIG] = config_main,
+    [COMMAND_MAN] = man_main,
+};
+
+enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
+{
+    enum cpu_level level = c->cpu_level == CPU_LEVEL_SCALAR ? CPU_SCALAR
+                           : c->cpu_level == CPU_LEVEL_AVX2 ? CPU_AVX2
+                                                            : CPU_AVX512;
+    enum cpu_level have = cpu_level_detected();
+    if (c->cpu_level != CPU_LEVEL_AUTO && level > have)
+        return error_set(err, STATUS_BAD_REQUEST, "this processor has no %s: use --cpu-level %s or auto",
+                         cpu_level_name(level), cpu_level_name(have));
+    return cpu_backend_open(out, c->threads, level, err);
+}
+
+void cli_close_backend(struct backend *backend)
+{
+    cpu_backend_close(backend);
+}
+
+void cli_describe_backend(const struct backend *backend, char *text, size_t size)
+{
+    int threads = cpu_backend_threads(backend);
+    snprintf(text, size, "cpu (%s, %d thread%s)", cpu_level_name(cpu_backend_level(backend)), threads,
+             threads == 1 ? "" : "s");
+}
+
+static int print_overview(FILE *to)
+{
+    struct buffer text;
+    buffer_init(&text, BUFFER_NO_LIMIT);
+    help_overview(&text);
+    fwrite(text.data, 1, text.length, to);
+    buffer_release(&text);
+    return to == stdout ? EXIT_DONE : EXIT_USAGE;
+}
+
+static int help_main(int argc, char **argv)
+{
+    char *help[] = {argc > 1 ? argv[1] : NULL, "--help", NULL};
+    int command = argc > 1 ? help_command_find(argv[1]) : -1;
+    return command < 0 ? print_overview(argc > 1 ? stderr : stdout) : command_main[command](2, help);
+}
+
+/* What was printed may still fail to be written: a full disk. */
+static int close_output(int code)
+{
+    bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    fputs("vargpt: not all could be written to standard output\n", stderr);
+    return code == EXIT_DONE ? EXIT_FAILED : code;
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : "";
+    if (!*word)
+        return print_overview(stderr);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return print_overview(stdout);
+    if (strcmp(word, "help") == 0)
+        return help_main(argc - 1, argv + 1);
+    if (strcmp(word, "--version") == 0 || strcmp(word, "version") == 0) {
+        puts("vargpt " VARGPT_VERSION);
+        return EXIT_DONE;
+    }
+    int command = help_command_find(word);
+    if (command < 0) {
+        fprintf(stderr, "vargpt: no subcommand '%s': see vargpt --help\n", word);
+        return EXIT_USAGE;
+    }
+    return close_output(command_main[command](argc - 1, argv + 1));
+}

@@ -1,0 +1,42 @@
+#include "cli/cli.h"
+
+#include "cli/progress.h"
+
+static void show_progress(void *context, double fraction)
+{
+    progress_set(context, fraction);
+}
+
+enum status cli_open_engine(struct cli_engine *out, const struct config *c,
+                            void (*progress)(void *context, double fraction), void *context,
+                            struct error *err)
+{
+    struct progress bar;
+    struct engine_options options = {
+        .model_path = c->model,
+        .context = c->context,
+        .max_sequences = c->max_sequences,
+        .max_queue = c->max_queue,
+        .step_rows = c->step_rows,
+        .cache_bytes = (size_t)c->cache,
+        .on_progress = progress ? progress : show_progress,
+        .progress_context = progress ? context : &bar,
+    };
+    *out = (struct cli_engine){0};
+    enum status status = cli_open_backend(&out->backend, c, err);
+    if (status != STATUS_OK)
+        return status;
+    progress_init(&bar, "loading", 1);
+    status = engine_open(&out->engine, out->backend, &options, err);
+    progress_end(&bar);
+    if (status != STATUS_OK)
+        cli_close_engine(out);
+    return status;
+}
+
+void cli_close_engine(struct cli_engine *e)
+{
+    engine_close(e->engine);
+    cli_close_backend(e->backend);
+    *e = (struct cli_engine){0};
+}

@@ -1,0 +1,128 @@
+#include "config/settings.h"
+
+#include <limits.h>
+#include <string.h>
+
+#define ON(command) (1u << COMMAND_##command)
+#define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(BENCH))
+#define MODEL       ((ENGINE & ~ON(VERIFY)) | ON(TOKENIZE) | ON(INSPECT))
+#define DRAWS       (ON(CHAT) | ON(DRAW))
+#define ALL         ((1u << COMMAND_COUNT) - 1)
+#define FIELD(name) #name, .offset = offsetof(struct config, name)
+
+static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
+static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
+static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
+
+/* clang-format off */
+const struct setting settings[] = {
+    {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
+     .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
+    {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
+     .value = "N", .help = "processor threads; 0 is as many as the process may use"},
+    {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",
+     .words = cpu_levels, .value = "LEVEL", .help = "most advanced processor instructions to use"},
+    {FIELD(context), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0",
+     .most = 1 << 24, .value = "N", .help = "most positions of one request; 0 is the model's own"},
+    {FIELD(max_sequences), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0",
+     .most = 4096, .value = "N", .help = "requests computed at once; 0 is 16"},
+    {FIELD(max_queue), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0",
+     .most = 1 << 20, .value = "N", .help = "requests waiting beside them, more are refused; 0 is 256"},
+    {FIELD(step_rows), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0",
+     .most = 1 << 16, .value = "N", .help = "rows of one forward pass; 0 is 512"},
+    {FIELD(cache), .type = SETTING_SIZE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1e15,
+     .value = "SIZE", .help = "key/value memory; K, M, G, T are powers of 1024; 0 is chosen from the memory at hand"},
+    {FIELD(log_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "info",
+     .words = log_levels, .value = "LEVEL", .help = "least serious lines to log on standard error"},
+
+    {FIELD(host), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
+     .initial = "127.0.0.1", .value = "ADDRESS", .help = "address to listen on, or to ask"},
+    {FIELD(port), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
+     .initial = "8000", .most = 65535, .value = "N", .help = "TCP port; 0 is any free one, and is printed"},
+    {FIELD(model_name), .alias = "alias", .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE),
+     .value = "NAME", .help = "the model's name for clients; without it, the checkpoint's own"},
+    {FIELD(max_connections), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE),
+     .initial = "1200", .least = 1, .most = 65535, .value = "N", .help = "connections open at once"},
+    {FIELD(max_body), .type = SETTING_SIZE, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "64M",
+     .least = 1024, .most = 4294967296.0, .value = "SIZE", .help = "largest request body"},
+    {FIELD(max_pictures), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "16",
+     .least = 1, .most = 1024, .value = "N", .help = "pictures in one request"},
+    {FIELD(max_choices), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "10",
+     .least = 1, .most = 128, .value = "N", .help = "most choices or pictures asked for at once (`n`)"},
+    {FIELD(drain_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "30",
+     .most = 86400, .value = "N", .help = "how long replies may go on after a signal to stop"},
+
+    {FIELD(system), .type = SETTING_TEXT, .group = GROUP_TEXT, .commands = DRAWS, .value = "TEXT",
+     .help = "system message in front of the conversation"},
+    {FIELD(max_tokens), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT) | ON(BENCH), .initial = "-1",
+     .least = -1, .most = INT_MAX, .value = "N", .help = "text tokens of a reply; -1 is to the end of the context"},
+    {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 2, .value = "X",
+     .help = "0 takes the likeliest token; without it, the checkpoint's own or 1"},
+    {FIELD(top_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 1, .above = true,
+     .value = "X", .help = "nucleus of probability; 1 is off; without it, the checkpoint's own or 1"},
+    {FIELD(top_k), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT), .most = INT_MAX, .value = "N",
+     .help = "likeliest tokens to choose from; 0 is off; without it, the checkpoint's own or 0"},
+    {FIELD(min_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "0", .most = 1,
+     .value = "X", .help = "drop tokens of less than X times the largest probability"},
+    {FIELD(repetition_penalty), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "1",
+     .most = 100, .above = true, .value = "X", .help = "above 1 makes all tokens seen so far less likely"},
+    {FIELD(frequency_penalty), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "0",
+     .least = -2, .most = 2, .value = "X", .help = "lowers a token's logit by X for each time it is in the reply"},
+    {FIELD(presence_penalty), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "0",
+     .least = -2, .most = 2, .value = "X", .help = "lowers the logit of tokens that are in the reply by X"},
+    {FIELD(seed), .type = SETTING_SEED, .group = GROUP_TEXT, .commands = DRAWS, .value = "N",
+     .help = "makes text and pictures repeatable; without it, one is chosen"},
+
+    {FIELD(guidance_scale), .alias = "cfg", .type = SETTING_REAL, .group = GROUP_DRAWING, .commands = DRAWS,
+     .initial = "1.5", .most = 20, .value = "X", .help = "how closely a picture follows the prompt"},
+    {FIELD(image_temperature), .draw_alias = "temperature", .type = SETTING_REAL, .group = GROUP_DRAWING,
+     .commands = DRAWS, .initial = "1", .most = 2, .value = "X", .help = "temperature of image tokens; 0 is argmax"},
+    {FIELD(image_top_k), .draw_alias = "top_k", .type = SETTING_INT, .group = GROUP_DRAWING, .commands = DRAWS,
+     .initial = "900", .most = INT_MAX, .value = "N", .help = "likeliest image tokens to choose from; 0 is off"},
+    {FIELD(image_top_p), .draw_alias = "top_p", .type = SETTING_REAL, .group = GROUP_DRAWING, .commands = DRAWS,
+     .initial = "0.96", .most = 1, .above = true, .value = "X", .help = "nucleus of image tokens; 1 is off"},
+    {FIELD(max_images), .type = SETTING_INT, .group = GROUP_DRAWING, .commands = ON(CHAT), .initial = "4",
+     .most = 64, .value = "N", .help = "pictures in one reply; 0 keeps the model from drawing"},
+    {FIELD(n), .letter = 'n', .type = SETTING_INT, .group = GROUP_DRAWING, .commands = ON(DRAW), .flag_only = true,
+     .initial = "1", .least = 1, .most = 64, .value = "N", .help = "pictures to draw: NAME-1.png, NAME-2.png, ..."},
+    {FIELD(output), .letter = 'o', .type = SETTING_TEXT, .group = GROUP_DRAWING, .commands = DRAWS,
+     .flag_only = true, .value = "FILE", .help = "where to save pictures; .png, .jpg, .jpeg or .webp"},
+    {FIELD(quality), .type = SETTING_INT, .group = GROUP_DRAWING, .commands = DRAWS, .initial = "90", .most = 100,
+     .value = "N", .help = "of JPEG and WebP files"},
+    {FIELD(previews), .type = SETTING_TEXT, .group = GROUP_DRAWING, .commands = ON(DRAW), .flag_only = true,
+     .value = "DIR", .help = "save the picture after each scale into this directory"},
+    {FIELD(image), .letter = 'i', .type = SETTING_LIST, .group = GROUP_OTHER, .commands = DRAWS, .flag_only = true,
+     .value = "FILE", .help = "picture to show the model; may be repeated"},
+    {FIELD(show), .type = SETTING_CHOICE, .group = GROUP_OTHER, .commands = ON(CHAT), .initial = "auto",
+     .words = shows, .value = "HOW", .help = "how pictures are shown in the terminal"},
+
+    {FIELD(ids), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
+     .help = "print the ids alone, on one line"},
+    {FIELD(decode), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
+     .help = "take ids and print their text"},
+    {FIELD(plain), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
+     .help = "match no special tokens in the text, as in a person's message"},
+    {FIELD(skip_special), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
+     .help = "with --decode, leave special tokens out"},
+    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(BENCH), .flag_only = true,
+     .help = "print JSON"},
+    {FIELD(example), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(CONFIG), .flag_only = true,
+     .help = "print a file with every setting at its default"},
+    {"config", .offset = offsetof(struct config, config_file), .type = SETTING_TEXT, .group = GROUP_OTHER,
+     .commands = ALL & ~(ON(CONFIG) | ON(MAN)), .value = "FILE", .help = "JSON file of settings"},
+    {FIELD(help), .letter = 'h', .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ALL, .flag_only = true,
+     .help = "print this help"},
+};
+/* clang-format on */
+
+const size_t n_settings = sizeof settings / sizeof *settings;
+_Static_assert(sizeof settings / sizeof *settings <= CONFIG_MAX_SETTINGS, "raise CONFIG_MAX_SETTINGS");
+
+const struct setting *setting_find(const char *name)
+{
+    for (size_t i = 0; i < n_settings; i++) {
+        if (strcmp(settings[i].name, name) == 0)
+            return &settings[i];
+    }
+    return NULL;
+}

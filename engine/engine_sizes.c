@@ -1,0 +1,116 @@
+/* How much memory caches and working space get. */
+#include "engine/engine_state.h"
+
+#include "base/log.h"
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What the system could still give, caches it would drop included; 0 when it does not say. */
+static size_t memory_available(void)
+{
+    unsigned long long kib = 0;
+    char line[128];
+    FILE *f = fopen("/proc/meminfo", "r");
+    while (f && fgets(line, sizeof line, f)) {
+        if (sscanf(line, "MemAvailable: %llu kB", &kib) == 1)
+            break;
+    }
+    if (f)
+        fclose(f);
+    return (size_t)kib << 10;
+}
+
+/* Half of what is left beside the weights, which count as if all of them were mapped from a file and should stay. */
+static size_t choose_budget(const struct engine *e)
+{
+    size_t available = memory_available(), weights = e->model->weight_bytes;
+    return available > weights ? (available - weights) / 2 : 0;
+}
+
+static size_t at_least(size_t value, size_t least)
+{
+    return value < least ? least : value;
+}
+
+static size_t at_most(size_t value, size_t most)
+{
+    return value > most ? most : value;
+}
+
+static enum status open_decoder_pool(struct engine *e, size_t *budget, struct error *err)
+{
+    const struct image_decoder *d = &e->model->decoder;
+    size_t pages = 2 * (size_t)pages_for(e->model->n_positions); /* both branches of one picture */
+    size_t each = kv_pool_bytes(d->depth, d->heads, d->head_dim, pages);
+    size_t drawings = at_least(at_most(*budget / 3 / each, at_most((size_t)e->max_sequences, 8)), 1);
+    e->max_drawings = (int)drawings;
+    *budget -= at_most(*budget, drawings * each);
+    e->memory.cache += drawings * each;
+    return kv_pool_open(&e->decoder_pool, e->be, d->depth, d->heads, d->head_dim, (int)(drawings * pages), err);
+}
+
+static enum status open_llm_pool(struct engine *e, size_t budget, struct error *err)
+{
+    const struct llm_config *c = &e->model->config.llm;
+    size_t page = kv_pool_bytes(c->layers, c->kv_heads, c->head_dim, 64) / 64;
+    size_t want = (size_t)e->max_sequences * (size_t)pages_for(e->context);
+    size_t least = at_most((size_t)pages_for(e->model->n_positions + 256), want);
+    size_t pages = at_least(at_most(budget / page, want), least);
+    pages = at_most(pages, (1u << 30) / PAGE_TOKENS);
+    if (pages * PAGE_TOKENS < (size_t)e->context) {
+        log_info("the context is cut from %d to %zu positions: memory for its cache is short (see --cache)", e->context,
+                 pages * PAGE_TOKENS);
+        e->context = (int)pages * PAGE_TOKENS;
+    }
+    e->memory.cache += pages * page;
+    return kv_pool_open(&e->llm_pool, e->be, c->layers, c->kv_heads, c->head_dim, (int)pages, err);
+}
+
+enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct error *err)
+{
+    size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
+    if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
+        return err->status;
+    return open_llm_pool(e, budget, err);
+}
+
+static enum status pass_open(struct engine *e, struct pass *pass, int rows, struct error *err)
+{
+    size_t n = (size_t)e->max_sequences;
+    pass->max_rows = rows;
+    pass->plan = xcalloc(n, sizeof *pass->plan);
+    pass->chooser = xcalloc(n, sizeof *pass->chooser);
+    pass->source_host = xcalloc(2 * (size_t)rows, sizeof *pass->source_host);
+    pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
+    if (!pass->source)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
+    return batch_open(&pass->batch, e->be, rows, e->max_sequences, kv_pool_pages(e->llm_pool), err);
+}
+
+void pass_release(struct engine *e, struct pass *pass)
+{
+    batch_release(&pass->batch);
+    e->op->free(e->be, pass->source);
+    free(pass->source_host);
+    free(pass->chooser);
+    free(pass->plan);
+}
+
+enum status engine_open_work(struct engine *e, struct error *err)
+{
+    size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
+    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)}, most = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        most = at_least(most, steps[i]);
+    size_t bytes = most + text_step_arena(e, e->max_sequences); /* an interlude comes on top of anything */
+    e->memory.work = bytes;
+    if (arena_open(&e->arena, e->be, bytes, err))
+        return err->status;
+    if (pass_open(e, &e->pass, e->step_rows, err) || pass_open(e, &e->interlude, e->max_sequences, err))
+        return err->status;
+    if (!e->decoder_pool)
+        return STATUS_OK;
+    return batch_open(&e->decoder_batch, e->be, 2 * e->step_rows, 2 * e->max_sequences, kv_pool_pages(e->decoder_pool), err);
+}

@@ -1,0 +1,286 @@
+#include "engine/engine_state.h"
+
+#include "base/clock.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LEAST_PREFILL_ROWS = 64 }; /* of a step, while anyone waits for his prompt */
+
+/* --- arrivals --- */
+
+static bool take_cancel(struct engine *e, uint64_t id)
+{
+    for (int i = 0; i < e->n_cancel; i++) {
+        if (e->cancel[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Marks what was cancelled; nothing is freed under the lock but the list. */
+static void mark_cancelled(struct engine *e)
+{
+    for (int i = 0; e->n_cancel && i < e->n_running; i++)
+        e->running[i]->cancelled = e->running[i]->cancelled || take_cancel(e, e->running[i]->id);
+    for (int i = 0; e->n_cancel && i < e->n_waiting; i++)
+        e->waiting[i]->cancelled = e->waiting[i]->cancelled || take_cancel(e, e->waiting[i]->id);
+    e->n_cancel = 0;
+}
+
+/* Moves a waiting sequence to the running ones. */
+static void start_waiting(struct engine *e, int at)
+{
+    e->running[e->n_running++] = e->waiting[at];
+    e->n_waiting--;
+    memmove(e->waiting + at, e->waiting + at + 1, (size_t)(e->n_waiting - at) * sizeof *e->waiting);
+}
+
+/* Cancelled ones join the running for a moment, room or not (the list has some to spare), and end below. */
+static void admit_waiting(struct engine *e)
+{
+    for (int i = 0; i < e->n_waiting;) {
+        if (e->waiting[i]->cancelled && e->n_running < 2 * e->max_sequences)
+            start_waiting(e, i);
+        else
+            i++;
+    }
+    while (e->n_waiting > 0 && e->n_running < e->max_sequences)
+        start_waiting(e, 0);
+}
+
+static void end_cancelled(struct engine *e)
+{
+    struct error error;
+    error_set(&error, STATUS_CANCELLED, "the request was cancelled");
+    for (int i = 0; i < e->n_running;) {
+        if (e->running[i]->cancelled && !e->running[i]->in_pass)
+            sequence_fail(e, e->running[i], &error);
+        else
+            i++;
+    }
+}
+
+static void note_status(struct engine *e, bool stepping)
+{
+    e->status.running = e->n_running;
+    e->status.waiting = e->n_waiting;
+    e->status.heartbeat_ns = clock_ns();
+    e->status.stepping = stepping;
+    e->status.pages = kv_pool_pages(e->llm_pool);
+    e->status.pages_used = kv_pool_used(e->llm_pool);
+    e->status.preemptions = e->preemptions;
+}
+
+void scheduler_admit(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    note_status(e, e->n_running > 0);
+    while (!e->stop && e->n_running == 0 && e->n_waiting == 0) {
+        e->n_cancel = 0;
+        pthread_cond_wait(&e->wake, &e->lock);
+    }
+    mark_cancelled(e);
+    admit_waiting(e);
+    note_status(e, true);
+    pthread_mutex_unlock(&e->lock);
+    end_cancelled(e);
+}
+
+void scheduler_poll(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    mark_cancelled(e);
+    note_status(e, true);
+    pthread_mutex_unlock(&e->lock);
+    end_cancelled(e);
+}
+
+/* --- pages --- */
+
+static bool may_preempt(const struct sequence *s)
+{
+    return !s->drawing && !s->in_pass && s->pages.n > 0;
+}
+
+static void preempt(struct engine *e, struct sequence *s)
+{
+    sequence_drop(e, s);
+    s->state = SEQUENCE_QUEUED;
+    e->preemptions++;
+}
+
+/* Gives s pages for `positions`, taking them from the youngest of those that are younger, if need be. False: it must
+ * wait. */
+static bool find_pages(struct engine *e, struct sequence *s, int positions)
+{
+    while (!page_table_reserve(&s->pages, e->llm_pool, positions)) {
+        struct sequence *youngest = NULL;
+        for (int i = 0; i < e->n_running; i++) {
+            struct sequence *other = e->running[i];
+            if (other->id > s->id && may_preempt(other) && (!youngest || other->id > youngest->id))
+                youngest = other;
+        }
+        if (!youngest)
+            return false;
+        preempt(e, youngest);
+    }
+    return true;
+}
+
+/* A picture's whole need is taken before it starts. */
+static bool start_drawing(struct engine *e, struct sequence *s)
+{
+    if (s->drawing)
+        return true;
+    if (!find_pages(e, s, s->n_ids + e->model->n_positions))
+        return false;
+    return drawing_begin(e, s);
+}
+
+/* --- the plan --- */
+
+static void plan_clear(struct pass *pass)
+{
+    batch_clear(&pass->batch);
+    pass->n_planned = 0;
+}
+
+static void plan_rows(struct pass *pass, struct sequence *s, int n_ids, int n_map)
+{
+    int n = n_ids + n_map;
+    int first = batch_add(&pass->batch, s->n_cached, n, &s->pages);
+    pass->plan[pass->n_planned++] = (struct planned){s, first, n, n_ids};
+}
+
+static bool wants_token(const struct sequence *s)
+{
+    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
+}
+
+static void plan_text(struct engine *e, struct pass *pass)
+{
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        if (wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
+            plan_rows(pass, s, 1, 0);
+    }
+}
+
+static void plan_images(struct engine *e, int budget)
+{
+    struct pass *pass = &e->pass;
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        if (s->state != SEQUENCE_IMAGE || !start_drawing(e, s))
+            continue;
+        int p = e->model->config.drawing.scale[s->drawing->scale], n = sequence_pending(s) + p * p;
+        if (pass->batch.n_rows + n <= budget)
+            plan_rows(pass, s, n - p * p, p * p);
+    }
+}
+
+/* What a prompt still has to bring into the cache; text after a picture counts as prompt when it is longer than one. */
+static bool wants_prefill(const struct sequence *s)
+{
+    return s->state == SEQUENCE_PREFILL || (s->state == SEQUENCE_TEXT && sequence_pending(s) > 1);
+}
+
+static void plan_prefill(struct engine *e, int budget)
+{
+    struct pass *pass = &e->pass;
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        int room = budget - pass->batch.n_rows, n = sequence_pending(s);
+        if (!wants_prefill(s) || room <= 0)
+            continue;
+        n = n < room ? n : room;
+        if (find_pages(e, s, s->n_cached + n))
+            plan_rows(pass, s, n, 0);
+    }
+}
+
+/* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
+static void start_queued(struct engine *e)
+{
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        if (s->state != SEQUENCE_QUEUED)
+            continue;
+        if (!find_pages(e, s, s->n_ids))
+            return; /* younger ones must not pass it */
+        s->state = SEQUENCE_ENCODE;
+    }
+}
+
+static int count_running(const struct engine *e, bool (*is)(const struct sequence *))
+{
+    int n = 0;
+    for (int i = 0; i < e->n_running; i++)
+        n += is(e->running[i]);
+    return n;
+}
+
+/* False when planning an older sequence took the pages of one planned before it. */
+static bool plan_is_sound(const struct pass *pass)
+{
+    for (int i = 0; i < pass->n_planned; i++) {
+        if (pass->plan[i].sequence->state == SEQUENCE_QUEUED)
+            return false;
+    }
+    return true;
+}
+
+/* Rows that a pass may have: as many as it holds, fewer where each takes long, so that new arrivals are not kept out. */
+static int choose_budget(const struct engine *e)
+{
+    int64_t longest = 8 * patience_ns(e);
+    int64_t rows = e->pace.row_ns > 0 ? longest / e->pace.row_ns : e->step_rows;
+    return rows < LEAST_PREFILL_ROWS ? LEAST_PREFILL_ROWS : rows < e->step_rows ? (int)rows : e->step_rows;
+}
+
+static int rows_of_largest_scale(const struct model *m)
+{
+    int last = m->config.drawing.n_scales - 1;
+    return model_draws(m) ? m->scale_first[last + 1] - m->scale_first[last] : 0;
+}
+
+static void plan_others(struct engine *e)
+{
+    int budget = choose_budget(e), rows = e->pass.batch.n_rows;
+    int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
+    plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
+    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
+                                                                                 : budget);
+}
+
+/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
+ * chats come in between. */
+void scheduler_plan(struct engine *e)
+{
+    struct pass *pass = &e->pass;
+    do {
+        plan_clear(pass);
+        start_queued(e);
+        plan_text(e, pass);
+        int text = pass->batch.n_rows;
+        plan_others(e);
+        int others = pass->batch.n_rows - text;
+        if (text > 0 && others * e->pace.row_ns > patience_ns(e)) {
+            plan_clear(pass);
+            plan_others(e);
+        }
+    } while (!plan_is_sound(pass));
+    for (int i = 0; i < pass->n_planned; i++)
+        pass->plan[i].sequence->in_pass = true;
+}
+
+void scheduler_plan_interlude(struct engine *e)
+{
+    struct pass *pass = &e->interlude;
+    do {
+        plan_clear(pass);
+        plan_text(e, pass);
+    } while (!plan_is_sound(pass));
+}

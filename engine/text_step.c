@@ -1,0 +1,254 @@
+/* The LLM's part of a step: input rows in, hidden rows out, text tokens chosen from the last rows. */
+#include "engine/engine_state.h"
+#include "engine/sampling.h"
+
+#include <assert.h>
+
+/* --- input rows --- */
+
+static struct tensor float_rows(float *data, int rows, int cols)
+{
+    return (struct tensor){data, DTYPE_F32, rows, cols, cols};
+}
+
+/* x[row ..] for positions first .. first+n-1, all of them ids or all of them rows of one picture. */
+static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row, int n, int first,
+                     const struct picture_rows *picture)
+{
+    struct tensor out = tensor_rows(x, row, n);
+    int hidden = e->model->config.llm.hidden;
+    for (int i = 0; i < n; i++)
+        pass->source_host[row + i] = picture ? first + i - picture->first : s->ids[first + i];
+    e->op->upload(e->be, pass->source + row, pass->source_host + row, (size_t)n * sizeof *pass->source);
+    if (picture)
+        e->op->gather(e->be, out, float_rows(picture->rows, picture->n, hidden), pass->source + row);
+    else
+        e->op->embed(e->be, out, e->model->llm.embedding, pass->source + row);
+}
+
+static void fill_ids(struct engine *e, struct pass *pass, const struct planned *p, struct tensor x)
+{
+    const struct sequence *s = p->sequence;
+    int position = s->n_cached, end = position + p->n_ids, row = p->first_row;
+    while (position < end) {
+        const struct picture_rows *picture = sequence_picture_at(s, position);
+        int n = 1;
+        while (position + n < end && sequence_picture_at(s, position + n) == picture)
+            n++;
+        fill_run(e, pass, s, x, row, n, position, picture);
+        position += n;
+        row += n;
+    }
+}
+
+/* The maps of all drawings of this step go through the projector together. */
+static void fill_maps(struct engine *e, const struct pass *pass, struct tensor x)
+{
+    const struct model *m = e->model;
+    size_t mark = arena_mark(&e->arena);
+    int total = 0, at = 0;
+    for (int i = 0; i < pass->n_planned; i++)
+        total += pass->plan[i].n_rows - pass->plan[i].n_ids;
+    if (total == 0)
+        return;
+    struct tensor maps = arena_tensor(&e->arena, total, m->decoder.width);
+    struct tensor rows = arena_tensor(&e->arena, total, x.cols);
+    for (int i = 0; i < pass->n_planned; i++) {
+        int n = pass->plan[i].n_rows - pass->plan[i].n_ids;
+        if (n > 0)
+            m->op->gather(m->be, tensor_rows(maps, at, n),
+                          float_rows(pass->plan[i].sequence->drawing->map, n, m->decoder.width), m->iota);
+        at += n;
+    }
+    image_decoder_rows_in(m, &e->arena, maps, rows);
+    at = 0;
+    for (int i = 0; i < pass->n_planned; i++) {
+        const struct planned *p = &pass->plan[i];
+        int n = p->n_rows - p->n_ids;
+        if (n > 0)
+            m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n), m->iota);
+        at += n;
+    }
+    arena_reset(&e->arena, mark);
+}
+
+void fill_rows(struct engine *e, struct pass *pass, struct tensor x)
+{
+    for (int i = 0; i < pass->n_planned; i++)
+        fill_ids(e, pass, &pass->plan[i], x);
+    if (model_draws(e->model))
+        fill_maps(e, pass, x);
+}
+
+/* --- after the LLM --- */
+
+/* Picture rows that lie in the cache now are not needed any more. */
+static void free_fed_pictures(struct engine *e, struct sequence *s)
+{
+    for (int i = 0; i < s->n_pictures; i++) {
+        struct picture_rows *p = &s->picture[i];
+        if (p->rows && p->first + p->n <= s->n_cached) {
+            e->op->free(e->be, p->rows);
+            p->rows = NULL;
+        }
+    }
+}
+
+static void trace_prompt(struct engine *e, struct sequence *s, struct tensor hidden)
+{
+    if (!s->request->trace)
+        return;
+    int first = s->n_cached;
+    trace_rows(e, s, TRACE_PROMPT_HIDDEN, first, hidden);
+    for (int at = 0; at < hidden.rows; at += e->max_sequences) {
+        int n = hidden.rows - at < e->max_sequences ? hidden.rows - at : e->max_sequences;
+        size_t mark = arena_mark(&e->arena);
+        struct tensor logits = arena_tensor(&e->arena, n, e->model->config.llm.vocab);
+        e->op->linear(e->be, logits, tensor_rows(hidden, at, n), e->model->llm.head, NULL, ACT_NONE);
+        trace_rows(e, s, TRACE_PROMPT_LOGITS, first + at, logits);
+        arena_reset(&e->arena, mark);
+    }
+}
+
+static bool is_end(const struct model_config *c, int32_t id)
+{
+    for (int i = 0; i < c->n_end_ids; i++) {
+        if (c->end_id[i] == id)
+            return true;
+    }
+    return false;
+}
+
+/* Whether the model may decide to draw now: a picture's positions (and its end token's) must still fit. */
+static bool may_draw(const struct engine *e, const struct sequence *s)
+{
+    const struct draw_options *d = &s->request->draw;
+    return d->mode == DRAW_FREE && s->n_drawn < d->max_pictures && s->n_ids + e->model->n_positions + 2 <= e->context;
+}
+
+static int list_masked(const struct engine *e, const struct sequence *s, int32_t masked[MAX_END_IDS + 1])
+{
+    const struct model_config *c = &e->model->config;
+    const struct text_options *t = &s->request->text;
+    int n = 0;
+    if (model_draws(e->model) && !may_draw(e, s))
+        masked[n++] = c->drawing.start_id;
+    for (int i = 0; (t->ignore_end || s->usage.text_tokens < t->min_tokens) && i < c->n_end_ids; i++)
+        masked[n++] = c->end_id[i];
+    return n;
+}
+
+static void send_token(struct sequence *s, const struct sampled *t)
+{
+    sequence_send(s, &(struct event){.type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top,
+                                     .n_top = t->n_top});
+}
+
+/* The token after the sequence's last row. May end the sequence. */
+static void choose_token(struct engine *e, struct sequence *s, float *logits)
+{
+    const struct model_config *c = &e->model->config;
+    const struct text_options *t = &s->request->text;
+    int32_t masked[MAX_END_IDS + 1];
+    struct sampled chosen;
+    struct sampling_place at = {
+        .ids = s->ids,
+        .n_ids = (size_t)s->n_ids,
+        .n_prompt = (size_t)s->n_prompt,
+        .token_index = s->usage.text_tokens,
+        .choice = s->request->choice,
+        .masked = masked,
+        .n_masked = list_masked(e, s, masked),
+    };
+    sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
+    s->usage.text_tokens++;
+    s->state = SEQUENCE_TEXT;
+    if (is_end(c, chosen.id)) {
+        sequence_done(e, s, FINISH_STOP);
+        return;
+    }
+    sequence_append(s, chosen.id);
+    if (model_draws(e->model) && chosen.id == c->drawing.start_id) {
+        s->draws_next = true;
+        s->state = SEQUENCE_IMAGE;
+        return;
+    }
+    send_token(s, &chosen);
+    if (s->usage.text_tokens == t->max_tokens || s->n_ids >= e->context)
+        sequence_done(e, s, FINISH_LENGTH);
+}
+
+/* What the rows fed in this step lead to: true when a token is to be chosen. */
+static bool settle_fed(struct engine *e, struct planned *p)
+{
+    struct sequence *s = p->sequence;
+    s->n_cached += p->n_rows;
+    free_fed_pictures(e, s);
+    if (s->state == SEQUENCE_IMAGE || sequence_pending(s) > 0)
+        return false;
+    if (s->draws_next) {
+        s->state = SEQUENCE_IMAGE;
+        return false;
+    }
+    return true;
+}
+
+void text_step(struct engine *e, struct pass *pass, struct tensor x)
+{
+    int vocab = e->model->config.llm.vocab, n = 0;
+    int32_t *last = pass->source_host + pass->max_rows;
+    for (int i = 0; i < pass->n_planned; i++) {
+        struct planned *p = &pass->plan[i];
+        if (p->n_ids == p->n_rows && p->sequence->n_cached < p->sequence->n_prompt)
+            trace_prompt(e, p->sequence, tensor_rows(x, p->first_row, p->n_rows));
+        if (p->n_ids < p->n_rows || !settle_fed(e, p))
+            continue;
+        last[n] = p->first_row + p->n_rows - 1;
+        pass->chooser[n++] = p->sequence;
+    }
+    if (n == 0)
+        return;
+    size_t mark = arena_mark(&e->arena);
+    struct tensor hidden = arena_tensor(&e->arena, n, x.cols), logits = arena_tensor(&e->arena, n, vocab);
+    e->op->upload(e->be, pass->source + pass->max_rows, last, (size_t)n * sizeof *last);
+    e->op->gather(e->be, hidden, x, pass->source + pass->max_rows);
+    e->op->linear(e->be, logits, hidden, e->model->llm.head, NULL, ACT_NONE);
+    e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
+    arena_reset(&e->arena, mark);
+    if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
+        return;
+    for (int i = 0; i < n; i++) {
+        struct sequence *s = pass->chooser[i];
+        if (s->request->text.max_tokens == 0)
+            sequence_done(e, s, FINISH_LENGTH);
+        else
+            choose_token(e, s, e->logits_host + (size_t)i * (size_t)vocab);
+    }
+}
+
+void run_pass(struct engine *e, struct pass *pass)
+{
+    const struct model *m = e->model;
+    size_t mark = arena_mark(&e->arena);
+    struct tensor x = arena_tensor(&e->arena, pass->batch.n_rows, m->config.llm.hidden);
+    batch_upload(&pass->batch);
+    fill_rows(e, pass, x);
+    llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
+    text_step(e, pass, x);
+    if (model_draws(m) && pass == &e->pass)
+        draw_step(e, x);
+    arena_reset(&e->arena, mark);
+}
+
+size_t text_step_arena(const struct engine *e, int pass_rows)
+{
+    const struct model *m = e->model;
+    size_t n = (size_t)e->max_sequences, rows = (size_t)pass_rows, hidden = (size_t)m->config.llm.hidden;
+    size_t last = arena_bytes(n * hidden) + arena_bytes(n * (size_t)m->config.llm.vocab);
+    size_t maps = model_draws(m) ? arena_bytes(rows * (size_t)m->decoder.width) + arena_bytes(rows * hidden) +
+                                       image_decoder_arena(m, pass_rows)
+                                 : 0;
+    size_t llm = llm_arena(m, pass_rows);
+    size_t most = last > maps ? last : maps;
+    return arena_bytes(rows * hidden) + (most > llm ? most : llm);
+}

@@ -1,0 +1,250 @@
+#include "server/chat_request.h"
+
+#include "base/memory.h"
+#include "engine/prompt.h"
+#include "server/message_read.h"
+#include "server/state.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { DEFAULT_PICTURES = 4, MOST_PICTURES = 16, MOST_PREVIEWS = 9 };
+
+void model_param_check(const struct server *server, const struct params *f, bool required)
+{
+    const char *name = NULL;
+    param_string(f, "model", &name, NULL);
+    if (!name && required)
+        param_fail(f, PROBLEM_INVALID, "model", "is missing; this server's model is '%.100s'", server->model_name);
+    else if (name && server->options.model_name[0] && strcmp(name, server->model_name) != 0)
+        http_error_set(f->error, PROBLEM_MODEL, "model",
+                       "the model '%.100s' does not exist; this server's model is '%.100s'", name, server->model_name);
+}
+
+static void read_filter(const struct params *f, const struct model_config *config, struct text_options *text)
+{
+    text->filter.temperature = config->temperature;
+    text->filter.top_p = config->top_p;
+    text->filter.top_k = config->top_k;
+    param_number(f, "temperature", 0, 2, &text->filter.temperature);
+    param_positive(f, "top_p", 1, &text->filter.top_p);
+    param_int(f, "top_k", 0, INT32_MAX, &text->filter.top_k);
+    param_number(f, "min_p", 0, 1, &text->filter.min_p);
+    param_positive(f, "repetition_penalty", 10, &text->repetition_penalty);
+    param_number(f, "frequency_penalty", -2, 2, &text->frequency_penalty);
+    param_number(f, "presence_penalty", -2, 2, &text->presence_penalty);
+}
+
+/* A token id in decimal, and nothing else; -1 otherwise. */
+static int32_t read_id(const char *name, int vocab)
+{
+    size_t n = strspn(name, "0123456789");
+    if (n < 1 || n > 9 || name[n])
+        return -1;
+    long id = strtol(name, NULL, 10);
+    return id < vocab ? (int32_t)id : -1;
+}
+
+static void read_bias(const struct params *f, const struct model_config *config, struct text_options *text)
+{
+    json_t *map = param_object(f, "logit_bias"), *value;
+    const char *name;
+    size_t n = json_object_size(map);
+    if (n == 0)
+        return;
+    text->bias = try_calloc(n, sizeof text->bias[0]);
+    if (!text->bias) {
+        http_error_set(f->error, PROBLEM_MEMORY, NULL, "no memory for 'logit_bias'");
+        return;
+    }
+    json_object_foreach(map, name, value) {
+        int32_t id = read_id(name, config->llm.vocab);
+        double bias = json_number_value(value);
+        if (id < 0)
+            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d", name,
+                       config->llm.vocab);
+        else if (!json_is_number(value) || bias < -100 || bias > 100)
+            param_fail(f, PROBLEM_INVALID, "logit_bias", "must map token ids to numbers from -100 to 100");
+        text->bias[text->n_bias++] = (struct token_bias){id, (float)bias};
+    }
+}
+
+static void add_stop(const struct params *f, struct stop_list *stops, json_t *value)
+{
+    size_t n = json_string_length(value);
+    if (!json_is_string(value) || n == 0 || n > MAX_STOP_BYTES) {
+        param_fail(f, PROBLEM_INVALID, "stop", "must hold strings of 1 to %d bytes", MAX_STOP_BYTES);
+        return;
+    }
+    stops->text[stops->count] = json_string_value(value);
+    stops->length[stops->count++] = n;
+}
+
+static void read_stop(const struct params *f, struct stop_list *stops)
+{
+    json_t *value = param_find(f, "stop");
+    if (!value)
+        return;
+    if (json_is_string(value)) {
+        add_stop(f, stops, value);
+        return;
+    }
+    if (!json_is_array(value) || json_array_size(value) > MAX_STOPS) {
+        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings", MAX_STOPS);
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(value); i++)
+        add_stop(f, stops, json_array_get(value, i));
+}
+
+static void read_lengths(const struct params *f, struct text_options *text)
+{
+    int max = -1;
+    param_int(f, "max_tokens", 1, INT32_MAX, &max);
+    param_int(f, "max_completion_tokens", 1, INT32_MAX, &max);
+    text->max_tokens = max;
+    param_int(f, "min_tokens", 0, INT32_MAX, &text->min_tokens);
+    if (max >= 0 && text->min_tokens > max)
+        param_fail(f, PROBLEM_INVALID, "min_tokens", "must not be over the limit of %d tokens", max);
+    param_bool(f, "ignore_eos", &text->ignore_end);
+}
+
+static void read_logprobs(const struct params *f, struct text_options *text)
+{
+    param_bool(f, "logprobs", &text->logprobs);
+    param_int(f, "top_logprobs", 0, 20, &text->top_logprobs);
+    if (param_find(f, "top_logprobs") && !text->logprobs)
+        param_fail(f, PROBLEM_INVALID, "top_logprobs", "needs 'logprobs': true");
+}
+
+/* What the reply may hold. Absent: text, and pictures where the model draws. */
+static void read_modalities(const struct params *f, bool can_draw, struct draw_options *draw)
+{
+    json_t *list = param_array(f, "modalities"), *item;
+    size_t i;
+    bool text = false, image = false;
+    draw->mode = can_draw ? DRAW_FREE : DRAW_NEVER;
+    if (!list)
+        return;
+    json_array_foreach(list, i, item) {
+        const char *name = json_is_string(item) ? json_string_value(item) : "";
+        text |= strcmp(name, "text") == 0;
+        image |= strcmp(name, "image") == 0;
+        if (strcmp(name, "text") != 0 && strcmp(name, "image") != 0)
+            param_fail(f, strcmp(name, "audio") ? PROBLEM_INVALID : PROBLEM_UNSUPPORTED, "modalities",
+                       "must be made of 'text' and 'image'");
+    }
+    if (!text && !image)
+        param_fail(f, PROBLEM_INVALID, "modalities", "must be made of 'text' and 'image'");
+    if (image && !can_draw)
+        param_fail(f, PROBLEM_UNSUPPORTED, "modalities", "asks for 'image', but this model does not draw");
+    draw->mode = !image ? DRAW_NEVER : text ? DRAW_FREE : DRAW_NOW;
+}
+
+static void read_drawing(struct chat_request *c, const struct params *f, bool can_draw)
+{
+    json_t *config = param_object(f, "image_config");
+    struct params inner = {config, "image_config.", f->error};
+    struct draw_options *draw = &c->request->draw;
+    int format = MIXED_IMAGES;
+    static const char *const formats[] = {"images", "parts", "markdown", NULL};
+    draw->seed = c->seed;
+    draw->max_pictures = DEFAULT_PICTURES;
+    draw_read(&inner, draw, &c->output);
+    param_int(&inner, "partial_images", 0, MOST_PREVIEWS, &c->previews);
+    param_int(f, "max_images", 1, MOST_PICTURES, &draw->max_pictures);
+    param_choice(f, "mixed_format", formats, &format);
+    c->format = (enum mixed_format)format;
+    read_modalities(f, can_draw, draw);
+    if (!c->stream)
+        c->previews = 0;
+}
+
+/* What is known and not offered (yet) must not pass in silence. */
+static void refuse_unsupported(const struct params *f)
+{
+    static const char *const refused[] = {"audio", "web_search_options", "functions", NULL};
+    json_t *format = param_object(f, "response_format");
+    struct params inner = {format, "response_format.", f->error};
+    const char *type = NULL;
+    param_string(&inner, "type", &type, NULL);
+    if (type && (strcmp(type, "json_object") == 0 || strcmp(type, "json_schema") == 0))
+        param_fail(&inner, PROBLEM_UNSUPPORTED, "type", "'%s' is not supported yet; use 'text'", type);
+    else if (format && (!type || strcmp(type, "text") != 0))
+        param_fail(&inner, PROBLEM_INVALID, "type", "must be 'text', 'json_object' or 'json_schema'");
+    if (json_array_size(param_array(f, "tools")) > 0)
+        param_fail(f, PROBLEM_UNSUPPORTED, "tools", "is not supported yet");
+    json_t *choice = param_find(f, "tool_choice");
+    const char *word = json_string_value(choice);
+    if (choice && (!word || (strcmp(word, "none") != 0 && strcmp(word, "auto") != 0)))
+        param_fail(f, PROBLEM_UNSUPPORTED, "tool_choice", "is not supported yet, but for 'none' and 'auto'");
+    for (int i = 0; refused[i]; i++) {
+        json_t *value = param_find(f, refused[i]);
+        if (value && !(json_is_array(value) && json_array_size(value) == 0))
+            param_fail(f, PROBLEM_UNSUPPORTED, refused[i], "is not supported");
+    }
+}
+
+static void read_streaming(struct chat_request *c, const struct params *f)
+{
+    json_t *options = param_object(f, "stream_options");
+    struct params inner = {options, "stream_options.", f->error};
+    param_bool(f, "stream", &c->stream);
+    if (options && !c->stream)
+        param_fail(f, PROBLEM_INVALID, "stream_options", "needs 'stream': true");
+    param_bool(&inner, "include_usage", &c->include_usage);
+}
+
+static void build_prompt(struct chat_request *c, struct server *server, const struct params *f)
+{
+    struct message_list list = {0};
+    struct error err = {0};
+    struct engine *engine = server_engine(server);
+    json_t *messages = param_array(f, "messages");
+    message_list_read(&list, server, messages, f->error);
+    if (f->error->problem == PROBLEM_NONE &&
+        prompt_build(engine, list.message, list.n_messages, true, c->request, &err))
+        http_error_from(f->error, &err, "messages");
+    message_list_release(&list);
+    if (f->error->problem != PROBLEM_NONE)
+        return;
+    c->prompt = prompt_usage_count(engine, c->request);
+    int left = engine_context(engine) - (int)c->request->n_ids;
+    if (c->request->text.max_tokens > left && left > 0)
+        c->request->text.max_tokens = left;
+}
+
+void chat_request_read(struct chat_request *c, struct server *server, const char *body, size_t length,
+                       struct http_error *error)
+{
+    const struct engine *engine = server_engine(server);
+    const struct model_config *config = engine_config(engine);
+    *c = (struct chat_request){.choices = 1, .seed = seed_choose()};
+    c->json = json_read_body(body, length, error);
+    c->request = request_new();
+    struct params f = {c->json, "", error};
+    model_param_check(server, &f, true);
+    read_streaming(c, &f);
+    seed_read(&f, &c->seed);
+    c->request->text.seed = c->seed;
+    read_filter(&f, config, &c->request->text);
+    read_lengths(&f, &c->request->text);
+    read_logprobs(&f, &c->request->text);
+    read_bias(&f, config, &c->request->text);
+    read_stop(&f, &c->stops);
+    read_drawing(c, &f, engine_picture_tokens(engine) > 0);
+    refuse_unsupported(&f);
+    param_int(&f, "n", 1, server->options.max_choices, &c->choices);
+    c->logprobs = c->request->text.logprobs;
+    c->service_tier = param_find(&f, "service_tier") != NULL;
+    build_prompt(c, server, &f);
+}
+
+void chat_request_release(struct chat_request *c)
+{
+    json_decref(c->json);
+    request_close(c->request);
+    c->json = NULL;
+    c->request = NULL;
+}

@@ -1,0 +1,43 @@
+/* The text of one choice as it grows: token ids to characters, stop strings found (also across tokens) and never shown,
+ * and log-probabilities let go together with the text they belong to. What could be the start of a stop string is held
+ * back. One thread. */
+#ifndef VARGPT_SERVER_CHOICE_TEXT_H
+#define VARGPT_SERVER_CHOICE_TEXT_H
+
+#include "engine/engine.h"
+
+#include <jansson.h>
+
+enum { MAX_STOPS = 4, MAX_STOP_BYTES = 4096, MAX_TEXT_BYTES = 64 << 20 };
+
+struct stop_list {
+    const char *text[MAX_STOPS]; /* the request's JSON owns them */
+    size_t length[MAX_STOPS];
+    int count;
+};
+
+struct choice_text {
+    const struct tokenizer *tokenizer;
+    const struct stop_list *stops;
+    bool logprobs;
+    struct text_stream *stream;
+    struct buffer text; /* all so far; text[0..shown) may be shown */
+    size_t shown;
+    bool stopped;       /* a stop string was found; what follows is not looked at */
+    json_t *entries;    /* log-probabilities held back: [token, logprob, bytes, top_logprobs] objects */
+    size_t *entry_at;   /* where in the text each one's token began */
+    size_t n_entries, entry_capacity;
+};
+
+/* tokenizer and stops must outlive it. */
+void choice_text_init(struct choice_text *, const struct tokenizer *, const struct stop_list *, bool logprobs);
+void choice_text_release(struct choice_text *);
+
+/* Takes an EVENT_TOKEN. */
+void choice_text_push(struct choice_text *, const struct event *);
+/* A picture or the end has come: nothing that was held back can become a stop string any more. */
+void choice_text_flush(struct choice_text *, bool at_end);
+/* The log-probabilities of the text shown so far that were not taken yet, as a new array (perhaps empty). */
+json_t *choice_text_take_logprobs(struct choice_text *, bool at_end);
+
+#endif

@@ -1,0 +1,107 @@
+#include "server/connection_check.h"
+
+#include "server/loopback.h"
+
+#include <microhttpd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+struct headers {
+    int lengths, hosts, codings, types, origins;
+    const char *length, *host, *coding, *type, *origin;
+    bool bad_name, bad_value;
+};
+
+static bool is_token(const char *s, size_t n)
+{
+    static const char marks[] = "!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < n; i++) {
+        char c = s[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!letter && (c == 0 || !strchr(marks, c)))
+            return false;
+    }
+    return n > 0;
+}
+
+static bool has_control(const char *s, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (((unsigned char)s[i] < 0x20 && s[i] != '\t') || s[i] == 0x7F)
+            return true;
+    return false;
+}
+
+static void note(const char *name, const char *wanted, const char *value, const char **out, int *count)
+{
+    if (strcasecmp(name, wanted) != 0)
+        return;
+    *out = value ? value : "";
+    ++*count;
+}
+
+static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const char *name, size_t name_length,
+                                 const char *value, size_t value_length)
+{
+    struct headers *h = context;
+    (void)kind;
+    h->bad_name |= !is_token(name, name_length);
+    h->bad_value |= has_control(value, value_length);
+    note(name, "Content-Length", value, &h->length, &h->lengths);
+    note(name, "Host", value, &h->host, &h->hosts);
+    note(name, "Transfer-Encoding", value, &h->coding, &h->codings);
+    note(name, "Content-Type", value, &h->type, &h->types);
+    note(name, "Origin", value, &h->origin, &h->origins);
+    return MHD_YES;
+}
+
+static void check_framing(const struct headers *h, const char *version, struct http_error *e)
+{
+    if (h->bad_name || h->bad_value)
+        http_error_set(e, PROBLEM_HTTP, NULL, "a header's name or value holds a character that is not allowed");
+    if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1)
+        http_error_set(e, PROBLEM_HTTP, NULL, "a header that must be unique is sent twice");
+    if (h->lengths && h->codings)
+        http_error_set(e, PROBLEM_HTTP, NULL, "Content-Length and Transfer-Encoding exclude each other");
+    if (h->codings && strcasecmp(h->coding, "chunked") != 0)
+        http_error_set(e, PROBLEM_HTTP, NULL, "the only Transfer-Encoding understood is 'chunked'");
+    if (h->lengths && (h->length[0] == 0 || h->length[strspn(h->length, "0123456789")]))
+        http_error_set(e, PROBLEM_HTTP, NULL, "Content-Length must be a number");
+    if (!h->hosts && strcmp(version, "HTTP/1.1") == 0)
+        http_error_set(e, PROBLEM_HTTP, NULL, "HTTP/1.1 needs a Host header");
+}
+
+/* "application/json", perhaps with parameters, in any case. */
+static bool is_json(const char *type)
+{
+    static const char json[] = "application/json";
+    size_t n = sizeof json - 1;
+    return type && strncasecmp(type, json, n) == 0 && (type[n] == 0 || strchr("; \t", type[n]));
+}
+
+static void check_origin(const struct headers *h, const struct server *server, struct http_error *e)
+{
+    if (!server->loopback)
+        return;
+    if (h->host && !loopback_host(h->host))
+        http_error_set(e, PROBLEM_FORBIDDEN, NULL,
+                       "this server listens on this machine only: use localhost or 127.0.0.1 as its name");
+    if (h->origin && !loopback_origin(h->origin))
+        http_error_set(e, PROBLEM_FORBIDDEN, NULL, "web pages of other origins may not use this server");
+}
+
+void connection_check(struct MHD_Connection *connection, const struct server *server, const char *method,
+                      const char *version, size_t *declared, struct http_error *e)
+{
+    struct headers h = {0};
+    MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &h);
+    check_framing(&h, version, e);
+    check_origin(&h, server, e);
+    *declared = h.length ? strtoull(h.length, NULL, 10) : 0;
+    if (*declared > server->options.max_body_bytes)
+        http_error_set(e, PROBLEM_BODY_SIZE, NULL, "the body has %zu bytes, the limit is %zu (setting max_body_bytes)",
+                       *declared, server->options.max_body_bytes);
+    if (strcmp(method, "POST") == 0 && !is_json(h.type))
+        http_error_set(e, PROBLEM_MEDIA_TYPE, NULL, "send JSON, with the header Content-Type: application/json");
+}

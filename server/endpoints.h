@@ -1,0 +1,21 @@
+/* The handlers that the table of route.c names. Each leaves an answer in the exchange. rest: what follows the route's path
+ * (an id in /v1/models/{id}), or "". */
+#ifndef VARGPT_SERVER_ENDPOINTS_H
+#define VARGPT_SERVER_ENDPOINTS_H
+
+#include "server/exchange.h"
+
+void endpoint_page(struct exchange *, const char *rest);
+void endpoint_health(struct exchange *, const char *rest); /* also while loading and draining */
+void endpoint_live(struct exchange *, const char *rest);
+void endpoint_models(struct exchange *, const char *rest);
+void endpoint_model(struct exchange *, const char *rest);
+void endpoint_chat(struct exchange *, const char *rest);
+void endpoint_images(struct exchange *, const char *rest);
+void endpoint_tokenize(struct exchange *, const char *rest);
+void endpoint_detokenize(struct exchange *, const char *rest);
+
+/* The answer to everything but /health while the server cannot work: false when it can. */
+bool refuse_unready(struct exchange *);
+
+#endif

@@ -1,0 +1,61 @@
+/* One HTTP request and its answer, on the connection's own thread; free of libmicrohttpd. Handlers read the body and leave
+ * an answer: whole bytes, JSON, an error, or a stream that is asked for more as the client reads. */
+#ifndef VARGPT_SERVER_EXCHANGE_H
+#define VARGPT_SERVER_EXCHANGE_H
+
+#include "base/buffer.h"
+#include "server/http_error.h"
+
+#include <jansson.h>
+#include <stdint.h>
+
+struct server;
+
+enum stream_step {
+    STREAM_MORE,   /* out holds something to send */
+    STREAM_END,    /* nothing more; out is empty */
+    STREAM_BROKEN, /* the client is gone, or we cannot go on */
+};
+
+/* A body that grows while it is sent. next blocks until it has something; close is called once, sent or not. */
+struct stream {
+    enum stream_step (*next)(void *context, struct buffer *out);
+    void (*close)(void *context);
+    void *context;
+};
+
+struct answer {
+    int status; /* 0: none, the connection is dropped (the client is gone) */
+    const char *content_type;
+    char *body; /* malloc'ed */
+    size_t length;
+    struct stream stream;  /* next != NULL: instead of body */
+    char allow[64];        /* "" = no such header */
+    int retry_after;       /* 0 = no such header */
+    bool close_connection; /* the rest of the request cannot be trusted */
+};
+
+struct exchange {
+    struct server *server;
+    const char *method;
+    char *path;           /* unescaped, without the query */
+    char request_id[129]; /* the client's, or made here */
+    int64_t started_ns;
+    int socket; /* to see whether the client is still there */
+    struct buffer body;
+    size_t budgeted; /* bytes of the server's body budget held */
+    struct answer answer;
+};
+
+/* Both take the text over. */
+void exchange_reply_text(struct exchange *, int status, const char *content_type, char *text, size_t length);
+void exchange_reply_json(struct exchange *, int status, json_t *);
+void exchange_reply_buffer(struct exchange *, struct buffer *json); /* 200; empties the buffer */
+void exchange_fail(struct exchange *, const struct http_error *);
+void exchange_stream(struct exchange *, struct stream); /* 200, server-sent events */
+void exchange_drop(struct exchange *);                  /* nobody is there to answer */
+
+/* True once the client has hung up (or shut down its sending side). */
+bool exchange_gone(const struct exchange *);
+
+#endif

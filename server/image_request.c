@@ -1,0 +1,88 @@
+#include "server/image_request.h"
+
+#include "engine/prompt.h"
+#include "server/chat_request.h"
+#include "server/state.h"
+
+#include <string.h>
+
+enum { MOST_PICTURES = 10, MOST_PREVIEWS = 9, MOST_CHARACTERS = 32000 };
+
+static size_t count_characters(const char *s, size_t length)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < length; i++)
+        n += ((unsigned char)s[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* Fields whose values are checked and change nothing, or that have one possible value. */
+static void read_formalities(const struct params *f)
+{
+    static const char *const responses[] = {"b64_json", "url", NULL};
+    static const char *const backgrounds[] = {"auto", "opaque", "transparent", NULL};
+    static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
+    static const char *const moderations[] = {"auto", "low", NULL};
+    int response = 0, background = 0, ignored = 0;
+    param_choice(f, "response_format", responses, &response);
+    param_choice(f, "background", backgrounds, &background);
+    param_choice(f, "quality", qualities, &ignored);
+    param_choice(f, "moderation", moderations, &ignored);
+    if (response == 1)
+        param_fail(f, PROBLEM_UNSUPPORTED, "response_format", "'url' is not supported yet; use 'b64_json'");
+    if (background == 2)
+        param_fail(f, PROBLEM_UNSUPPORTED, "background", "'transparent' is not supported: pictures are opaque");
+}
+
+/* The prompt is one user message. */
+static void build_prompt(struct image_request *r, const struct engine *engine, const struct params *f)
+{
+    struct error err = {0};
+    const char *text = NULL;
+    size_t length = 0;
+    param_string(f, "prompt", &text, &length);
+    if (!text || length == 0)
+        param_fail(f, PROBLEM_INVALID, "prompt", "must be a text that says what to draw");
+    else if (count_characters(text, length) > MOST_CHARACTERS)
+        param_fail(f, PROBLEM_INVALID, "prompt", "must have at most %d characters", MOST_CHARACTERS);
+    if (f->error->problem != PROBLEM_NONE)
+        return;
+    struct prompt_part part = {.kind = PROMPT_TEXT, .text = text, .length = length};
+    struct prompt_message message = {"user", &part, 1};
+    if (prompt_build(engine, &message, 1, true, r->request, &err))
+        http_error_from(f->error, &err, "prompt");
+    else
+        r->prompt = prompt_usage_count(engine, r->request);
+}
+
+void image_request_read(struct image_request *r, struct server *server, const char *body, size_t length,
+                        struct http_error *error)
+{
+    const struct engine *engine = server_engine(server);
+    int most = server->options.max_choices < MOST_PICTURES ? server->options.max_choices : MOST_PICTURES;
+    *r = (struct image_request){.pictures = 1, .request = request_new()};
+    json_t *json = json_read_body(body, length, error);
+    struct params f = {json, "", error};
+    struct draw_options *draw = &r->request->draw;
+    model_param_check(server, &f, false);
+    if (engine_picture_tokens(engine) == 0)
+        http_error_set(error, PROBLEM_UNSUPPORTED, "model", "this model does not draw pictures");
+    draw->seed = seed_choose();
+    draw_read(&f, draw, &r->output);
+    draw->mode = DRAW_NOW;
+    draw->max_pictures = 1;
+    read_formalities(&f);
+    param_int(&f, "n", 1, most, &r->pictures);
+    param_bool(&f, "stream", &r->stream);
+    param_int(&f, "partial_images", 0, MOST_PREVIEWS, &r->previews);
+    if (!r->stream)
+        r->previews = 0;
+    build_prompt(r, engine, &f);
+    json_decref(json);
+}
+
+void image_request_release(struct image_request *r)
+{
+    request_close(r->request);
+    r->request = NULL;
+}

@@ -1,0 +1,46 @@
+/* /v1/models. */
+#include "server/endpoints.h"
+
+#include "server/state.h"
+
+#include <string.h>
+
+static json_t *modalities(bool image)
+{
+    json_t *list = json_array();
+    json_array_append_new(list, json_string("text"));
+    if (image)
+        json_array_append_new(list, json_string("image"));
+    return list;
+}
+
+static json_t *model_json(const struct server *server)
+{
+    const struct engine *engine = server_engine(server);
+    bool sees = engine_config(engine)->kind >= MODEL_LLAVA, draws = engine_picture_tokens(engine) > 0;
+    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:i, s:{s:o, s:o}}", "id", server->model_name, "object", "model",
+                             "created", (json_int_t)server->created, "owned_by", "vargpt", "max_model_len",
+                             engine_context(engine), "architecture", "input_modalities", modalities(sees),
+                             "output_modalities", modalities(draws));
+    if (draws)
+        json_object_set_new(json, "picture_side", json_integer(engine_picture_side(engine)));
+    return json;
+}
+
+void endpoint_models(struct exchange *x, const char *rest)
+{
+    (void)rest;
+    exchange_reply_json(x, 200, json_pack("{s:s, s:[o]}", "object", "list", "data", model_json(x->server)));
+}
+
+void endpoint_model(struct exchange *x, const char *rest)
+{
+    struct http_error e = {0};
+    if (x->server->options.model_name[0] == 0 || strcmp(rest, x->server->model_name) == 0) {
+        exchange_reply_json(x, 200, model_json(x->server));
+        return;
+    }
+    http_error_set(&e, PROBLEM_MODEL, "model", "the model '%.100s' does not exist; this server's model is '%.100s'", rest,
+                   x->server->model_name);
+    exchange_fail(x, &e);
+}

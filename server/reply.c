@@ -1,0 +1,273 @@
+#include "server/reply.h"
+
+#include "base/clock.h"
+#include "base/memory.h"
+#include "server/state.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+/* What the engine holds as a sink's context. */
+struct slot {
+    struct reply *reply;
+    int choice, previews;
+    /* the connection's thread only */
+    bool submitted;
+    uint64_t id;
+};
+
+struct reply {
+    pthread_mutex_t lock; /* guards the next block */
+    int owners;           /* the connection, and each request in the engine */
+    struct reply_event *first, **last;
+    size_t queued_bytes;
+    bool closed, broken;
+
+    int wake; /* eventfd: readable while the queue is not empty */
+    struct engine *engine;
+    int n_slots;
+    struct slot slot[];
+};
+
+void reply_event_free(struct reply_event *e)
+{
+    if (!e)
+        return;
+    picture_release(&e->picture);
+    free(e);
+}
+
+enum status reply_open(struct reply **out, int choices, struct error *err)
+{
+    struct reply *r = try_calloc(1, sizeof *r + (size_t)choices * sizeof r->slot[0]);
+    if (!r)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a reply");
+    r->wake = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (r->wake < 0) {
+        free(r);
+        return error_set(err, STATUS_BUSY, "no file descriptors left");
+    }
+    pthread_mutex_init(&r->lock, NULL);
+    r->owners = 1;
+    r->last = &r->first;
+    r->n_slots = choices;
+    for (int i = 0; i < choices; i++)
+        r->slot[i] = (struct slot){.reply = r, .choice = i};
+    *out = r;
+    return STATUS_OK;
+}
+
+static void drop_events(struct reply *r)
+{
+    while (r->first) {
+        struct reply_event *e = r->first;
+        r->first = e->next;
+        reply_event_free(e);
+    }
+    r->last = &r->first;
+    r->queued_bytes = 0;
+}
+
+/* With the lock held, which is let go. */
+static void give_up(struct reply *r)
+{
+    bool last = --r->owners == 0;
+    pthread_mutex_unlock(&r->lock);
+    if (!last)
+        return;
+    drop_events(r);
+    pthread_mutex_destroy(&r->lock);
+    close(r->wake);
+    free(r);
+}
+
+void reply_close(struct reply *r)
+{
+    if (!r)
+        return;
+    for (int i = 0; i < r->n_slots; i++)
+        reply_cancel(r, i);
+    pthread_mutex_lock(&r->lock);
+    r->closed = true;
+    drop_events(r);
+    give_up(r);
+}
+
+void reply_cancel(struct reply *r, int choice)
+{
+    if (r->slot[choice].submitted)
+        engine_cancel(r->engine, r->slot[choice].id);
+    r->slot[choice].submitted = false;
+}
+
+static size_t event_bytes(const struct event *e)
+{
+    size_t n = sizeof(struct reply_event) + (size_t)e->n_top * sizeof e->top[0] + e->n_codes * sizeof e->codes[0];
+    if (e->picture)
+        n += (size_t)e->picture->width * (size_t)e->picture->height * 3;
+    return n + (e->error ? sizeof *e->error : 0);
+}
+
+/* Copies the rows behind a pointer to *tail and returns where they are now. */
+static void *copy_rows(char **tail, const void *rows, size_t bytes)
+{
+    if (!rows)
+        return NULL;
+    void *to = *tail;
+    memcpy(to, rows, bytes);
+    *tail += bytes;
+    return to;
+}
+
+static struct reply_event *copy_event(const struct event *e, int choice)
+{
+    size_t top = e->top ? (size_t)e->n_top * sizeof e->top[0] : 0;
+    size_t codes = e->codes ? e->n_codes * sizeof e->codes[0] : 0;
+    size_t error = e->error ? sizeof *e->error : 0;
+    struct reply_event *copy = try_malloc(1, sizeof *copy + top + codes + error);
+    if (!copy)
+        return NULL;
+    *copy = (struct reply_event){.choice = choice, .event = *e};
+    char *tail = (char *)(copy + 1);
+    copy->event.top = copy_rows(&tail, e->top, top);
+    copy->event.codes = copy_rows(&tail, e->codes, codes);
+    copy->event.error = copy_rows(&tail, e->error, error);
+    if (e->picture) {
+        size_t bytes = (size_t)e->picture->width * (size_t)e->picture->height * 3;
+        copy->picture = (struct picture){e->picture->width, e->picture->height, try_malloc(bytes, 1)};
+        copy->event.picture = &copy->picture;
+        if (!copy->picture.rgb) {
+            free(copy);
+            return NULL;
+        }
+        memcpy(copy->picture.rgb, e->picture->rgb, bytes);
+    }
+    return copy;
+}
+
+/* Is this one of `previews` scales spread evenly over those before the last? */
+static bool wants_preview(const struct event *e, int previews)
+{
+    if (e->scale >= e->n_scales - 1)
+        return false;
+    for (int k = 1; k <= previews; k++)
+        if (k * e->n_scales / (previews + 1) - 1 == e->scale)
+            return true;
+    return previews >= e->n_scales - 1;
+}
+
+/* On the engine's thread. */
+static void on_event(void *context, const struct event *e)
+{
+    struct slot *slot = context;
+    struct reply *r = slot->reply;
+    bool ends = e->type == EVENT_DONE || e->type == EVENT_FAILED;
+    bool skip = e->type == EVENT_PREVIEW && !wants_preview(e, slot->previews);
+    struct reply_event *copy = skip ? NULL : copy_event(e, slot->choice);
+    pthread_mutex_lock(&r->lock);
+    size_t bytes = event_bytes(e);
+    bool fits = r->queued_bytes + bytes <= REPLY_QUEUE_BYTES;
+    if (!skip && !r->closed) {
+        bool was_empty = !r->first;
+        if (copy && fits) {
+            *r->last = copy;
+            r->last = &copy->next;
+            r->queued_bytes += bytes;
+            copy = NULL;
+        } else {
+            r->broken = true;
+        }
+        uint64_t one = 1;
+        if ((was_empty || r->broken) && write(r->wake, &one, sizeof one) < 0)
+            assert(errno == EAGAIN); /* it is readable already */
+    }
+    if (ends)
+        give_up(r);
+    else
+        pthread_mutex_unlock(&r->lock);
+    reply_event_free(copy);
+}
+
+enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice, int previews,
+                         struct error *err)
+{
+    struct slot *slot = &r->slot[choice];
+    slot->previews = previews;
+    r->engine = engine;
+    request->choice = (uint32_t)choice;
+    request->draw.previews = previews > 0;
+    pthread_mutex_lock(&r->lock);
+    r->owners++;
+    pthread_mutex_unlock(&r->lock);
+    if (engine_submit(engine, request, (struct event_sink){on_event, slot}, &slot->id, err)) {
+        request_close(request);
+        pthread_mutex_lock(&r->lock);
+        give_up(r);
+        return err->status;
+    }
+    slot->submitted = true;
+    return STATUS_OK;
+}
+
+enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int seconds)
+{
+    struct pollfd p[2] = {{.fd = r->wake, .events = POLLIN}, {.fd = x->socket, .events = POLLRDHUP}};
+    int64_t end = clock_ns() + (int64_t)seconds * 1000000000;
+    for (;;) {
+        int n = poll(p, 2, 500);
+        if (n < 0 && errno != EINTR)
+            return REPLY_GONE;
+        if (n > 0 && p[1].revents)
+            return REPLY_GONE;
+        if (server_is_closing(x->server))
+            return REPLY_ENDED;
+        if (n > 0 && p[0].revents)
+            return REPLY_READY;
+        if (clock_ns() >= end)
+            return REPLY_IDLE;
+    }
+}
+
+struct reply_event *reply_take(struct reply *r)
+{
+    pthread_mutex_lock(&r->lock);
+    struct reply_event *e = r->first;
+    if (e) {
+        r->first = e->next;
+        if (!r->first)
+            r->last = &r->first;
+        r->queued_bytes -= event_bytes(&e->event);
+    }
+    uint64_t count;
+    if (!r->first && !r->broken && read(r->wake, &count, sizeof count) < 0)
+        assert(errno == EAGAIN);
+    pthread_mutex_unlock(&r->lock);
+    if (e && (e->event.type == EVENT_DONE || e->event.type == EVENT_FAILED))
+        r->slot[e->choice].submitted = false;
+    return e;
+}
+
+enum reply_wait reply_pump(struct reply *r, const struct exchange *x, int seconds,
+                           void (*feed)(void *context, const struct reply_event *), void *context)
+{
+    enum reply_wait w = reply_wait(r, x, seconds);
+    if (w != REPLY_READY)
+        return w;
+    for (struct reply_event *e; (e = reply_take(r)) != NULL; reply_event_free(e))
+        feed(context, e);
+    return REPLY_READY;
+}
+
+bool reply_broken(struct reply *r)
+{
+    pthread_mutex_lock(&r->lock);
+    bool broken = r->broken;
+    pthread_mutex_unlock(&r->lock);
+    return broken;
+}

@@ -1,0 +1,10 @@
+/* From method and path to a handler: one table. */
+#ifndef VARGPT_SERVER_ROUTE_H
+#define VARGPT_SERVER_ROUTE_H
+
+#include "server/exchange.h"
+
+/* Leaves an answer in the exchange, whatever is asked. */
+void route_run(struct exchange *);
+
+#endif

@@ -1,0 +1,30 @@
+/* The HTTP front end: OpenAI's API over one engine. The only folder with libmicrohttpd. */
+#ifndef VARGPT_SERVER_SERVER_H
+#define VARGPT_SERVER_SERVER_H
+
+#include "engine/engine.h"
+
+struct server;
+
+struct server_options {
+    const char *host;       /* address to bind: "127.0.0.1" */
+    int port;               /* 0 = any free one: server_port() tells */
+    const char *model_name; /* what /v1/models shows; NULL = the checkpoint's own */
+    int max_connections;    /* 0 = 1200 */
+    size_t max_body_bytes;  /* 0 = 64 MiB */
+    int max_pictures;       /* in one request; 0 = 16 */
+    int max_choices;        /* `n`; 0 = 10 */
+    int drain_seconds;      /* how long server_close lets replies finish; 0 = 30 */
+};
+
+/* Starts listening. Until server_attach every path but /health/live answers 503 with the load progress. */
+enum status server_open(struct server **out, const struct server_options *, struct error *);
+int server_port(const struct server *);
+/* Loading goes on: fraction 0..1. Any thread. */
+void server_set_progress(struct server *, double fraction);
+/* The engine is ready; it must outlive the server. */
+void server_attach(struct server *, struct engine *);
+/* Takes no more requests, lets replies finish for drain_seconds, then ends the rest. Accepts NULL. */
+void server_close(struct server *);
+
+#endif

@@ -1,0 +1,497 @@
+/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are cut, or
+ * whether it had to give its pages back on the way. */
+#include "cpu/cpu_backend.h"
+#include "engine/engine.h"
+
+#include "base/memory.h"
+
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static const char checkpoint[] = "tests/golden/tiny-a/checkpoint";
+
+/* Everything that a request was told, and how it ended. */
+struct heard {
+    pthread_mutex_t lock;
+    pthread_cond_t ended;
+    bool done;
+    enum status status; /* of EVENT_FAILED */
+    struct event last;
+    int32_t id[4096];
+    float logprob[4096];
+    int n_ids;
+    int32_t *codes; /* of all pictures, end to end */
+    size_t n_codes;
+    uint8_t *rgb; /* of the last picture */
+    size_t n_rgb;
+    int n_pictures, n_previews;
+    int before_picture; /* tokens before the first picture */
+};
+
+static void hear(void *context, const struct event *e)
+{
+    struct heard *h = context;
+    pthread_mutex_lock(&h->lock);
+    assert_false(h->done);
+    if (e->type == EVENT_TOKEN && h->n_ids < 4096) {
+        h->logprob[h->n_ids] = e->logprob;
+        h->id[h->n_ids++] = e->id;
+    } else if (e->type == EVENT_PICTURE) {
+        if (h->n_pictures++ == 0)
+            h->before_picture = h->n_ids;
+        h->codes = xrealloc(h->codes, (h->n_codes + e->n_codes) * sizeof *h->codes);
+        memcpy(h->codes + h->n_codes, e->codes, e->n_codes * sizeof *h->codes);
+        h->n_codes += e->n_codes;
+        h->n_rgb = (size_t)e->picture->width * (size_t)e->picture->height * 3;
+        h->rgb = xrealloc(h->rgb, h->n_rgb);
+        memcpy(h->rgb, e->picture->rgb, h->n_rgb);
+    } else if (e->type == EVENT_PREVIEW) {
+        h->n_previews++;
+    } else if (e->type == EVENT_DONE || e->type == EVENT_FAILED) {
+        h->status = e->type == EVENT_FAILED ? e->error->status : STATUS_OK;
+        h->last = *e;
+        h->done = true;
+        pthread_cond_signal(&h->ended);
+    }
+    pthread_mutex_unlock(&h->lock);
+}
+
+static struct heard *heard_new(void)
+{
+    struct heard *h = xcalloc(1, sizeof *h);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_cond_init(&h->ended, NULL);
+    return h;
+}
+
+static void heard_wait(struct heard *h)
+{
+    pthread_mutex_lock(&h->lock);
+    while (!h->done)
+        pthread_cond_wait(&h->ended, &h->lock);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static int heard_count(struct heard *h)
+{
+    pthread_mutex_lock(&h->lock);
+    int n = h->n_ids;
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}
+
+static void heard_free(struct heard *h)
+{
+    pthread_cond_destroy(&h->ended);
+    pthread_mutex_destroy(&h->lock);
+    free(h->codes);
+    free(h->rgb);
+    free(h);
+}
+
+static void assert_same(const struct heard *a, const struct heard *b)
+{
+    assert_int_equal(a->status, b->status);
+    assert_int_equal(a->n_ids, b->n_ids);
+    assert_memory_equal(a->id, b->id, (size_t)a->n_ids * sizeof *a->id);
+    assert_memory_equal(a->logprob, b->logprob, (size_t)a->n_ids * sizeof *a->logprob);
+    assert_int_equal(a->n_codes, b->n_codes);
+    assert_int_equal(a->n_rgb, b->n_rgb);
+    if (a->n_codes)
+        assert_memory_equal(a->codes, b->codes, a->n_codes * sizeof *a->codes);
+    if (a->n_rgb)
+        assert_memory_equal(a->rgb, b->rgb, a->n_rgb);
+    assert_int_equal(a->last.finish, b->last.finish);
+}
+
+struct world {
+    struct backend *be;
+    struct engine *engine;
+};
+
+static struct world world_open(struct engine_options options, int threads)
+{
+    struct world w = {0};
+    struct error err = {0};
+    options.model_path = checkpoint;
+    assert_int_equal(cpu_backend_open(&w.be, threads, cpu_level_detected(), &err), STATUS_OK);
+    if (engine_open(&w.engine, w.be, &options, &err))
+        fail_msg("%s", err.message);
+    return w;
+}
+
+static void world_close(struct world *w)
+{
+    engine_close(w->engine);
+    cpu_backend_close(w->be);
+}
+
+static void assert_no_pages_held(struct engine *e)
+{
+    struct engine_status s;
+    for (int tries = 0; tries < 500; tries++) {
+        engine_look(e, &s);
+        if (!s.stepping && s.running == 0 && s.waiting == 0)
+            break;
+        usleep(10000);
+    }
+    assert_int_equal(s.running, 0);
+    assert_int_equal(s.pages_used, 0);
+}
+
+/* A prompt of n ids that look like text; no special ones. */
+static struct request *text_request(int n, unsigned salt)
+{
+    struct request *r = request_new();
+    r->n_ids = (size_t)n;
+    r->ids = xcalloc((size_t)n, sizeof *r->ids);
+    r->ids[0] = 1;
+    for (int i = 1; i < n; i++)
+        r->ids[i] = (int32_t)(300 + (unsigned)i * (2 * salt + 1) % 500);
+    r->draw.mode = DRAW_NEVER;
+    r->text.max_tokens = 24;
+    r->text.ignore_end = true;
+    r->text.seed = salt;
+    r->text.logprobs = true;
+    return r;
+}
+
+static struct request *drawing_request(int n, unsigned salt)
+{
+    struct request *r = text_request(n, salt);
+    r->draw.mode = DRAW_NOW;
+    r->draw.seed = salt;
+    return r;
+}
+
+/* A picture to look at, in the middle of the prompt. */
+static struct request *seeing_request(const struct engine *e, unsigned salt)
+{
+    int rows = engine_seen_rows(e), side = engine_config(e)->vision.image_size;
+    struct request *r = text_request(rows + 20, salt);
+    r->picture = xcalloc(1, sizeof *r->picture);
+    r->n_pictures = 1;
+    struct prompt_picture *p = &r->picture[0];
+    p->kind = PICTURE_SEEN;
+    p->first_id = 7;
+    p->n_pixels = 3 * (size_t)side * (size_t)side;
+    p->pixels = xcalloc(p->n_pixels, sizeof *p->pixels);
+    for (size_t i = 0; i < p->n_pixels; i++)
+        p->pixels[i] = (float)((i * (salt + 3)) % 255) / 128 - 1;
+    return r;
+}
+
+/* Text, then a picture that the model is made to want, then text. */
+static struct request *mixed_request(const struct engine *e, unsigned salt)
+{
+    struct request *r = text_request(12, salt);
+    r->draw.mode = DRAW_FREE;
+    r->draw.max_pictures = 1;
+    r->draw.seed = salt;
+    r->text.bias = xcalloc(1, sizeof *r->text.bias);
+    r->text.n_bias = 1;
+    r->text.bias[0] = (struct token_bias){engine_config(e)->drawing.start_id, 5};
+    r->text.max_tokens = 40;
+    return r;
+}
+
+static struct heard *submit(struct engine *e, struct request *r, uint64_t *id)
+{
+    struct heard *h = heard_new();
+    struct error err = {0};
+    if (engine_submit(e, r, (struct event_sink){hear, h}, id, &err))
+        fail_msg("%s", err.message);
+    return h;
+}
+
+static struct heard *run_alone(struct engine *e, struct request *r)
+{
+    struct heard *h = submit(e, r, NULL);
+    heard_wait(h);
+    return h;
+}
+
+enum { CROWD = 12 };
+
+static struct request *crowd_member(const struct engine *e, int i)
+{
+    unsigned salt = (unsigned)i + 1;
+    switch (i % 4) {
+    case 0: return text_request(30 + 40 * i, salt);
+    case 1: return drawing_request(20 + i, salt);
+    case 2: return seeing_request(e, salt);
+    default: return mixed_request(e, salt);
+    }
+}
+
+/* Each alone on one thread, in whole prompts; then all at once as `options` has it. */
+static uint64_t compare_crowd(struct engine_options options)
+{
+    struct engine_status looked;
+    struct world alone = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
+    struct heard *want[CROWD], *got[CROWD];
+    for (int i = 0; i < CROWD; i++) {
+        want[i] = run_alone(alone.engine, crowd_member(alone.engine, i));
+        assert_int_equal(want[i]->status, STATUS_OK);
+    }
+    world_close(&alone);
+    struct world w = world_open(options, 2);
+    for (int i = 0; i < CROWD; i++)
+        got[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
+    for (int i = 0; i < CROWD; i++) {
+        heard_wait(got[i]);
+        assert_same(want[i], got[i]);
+        heard_free(want[i]);
+        heard_free(got[i]);
+    }
+    assert_no_pages_held(w.engine);
+    engine_look(w.engine, &looked);
+    world_close(&w);
+    return looked.preemptions;
+}
+
+static void test_same_bytes_in_a_crowd(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16});
+}
+
+static void test_same_bytes_in_small_steps(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 5, .step_rows = 1});
+}
+
+/* No patience at all: chats come in between the layers of everything else. */
+static void test_same_bytes_with_interludes(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16, .token_wait_steps = 1, .token_wait_ms = 1});
+}
+
+/* Room for two pictures' positions and a half: text must give its pages back, pictures must wait. */
+static void test_same_bytes_when_pages_are_short(void **state)
+{
+    (void)state;
+    size_t position = 2 * 3 * 64 * sizeof(float), picture = 2 * 3 * 2 * 128 * sizeof(float) * 688;
+    struct engine_options options = {.max_sequences = 12, .cache_bytes = picture + 1700 * position};
+    assert_true(compare_crowd(options) > 0);
+}
+
+static void test_picture_in_the_middle(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct heard *h = run_alone(w.engine, mixed_request(w.engine, 5));
+    assert_int_equal(h->status, STATUS_OK);
+    assert_int_equal(h->n_pictures, 1);
+    assert_int_equal(h->last.usage.picture_tokens, engine_picture_tokens(w.engine));
+    assert_int_equal(h->last.usage.text_tokens, 40);
+    assert_int_equal(h->n_ids, 39); /* the image-start token is not shown */
+    heard_free(h);
+    world_close(&w);
+}
+
+/* The prompt of `r`, what it said before its picture, the picture's codes, the end of the picture. */
+static struct request *history_request(const struct engine *e, const struct request *r, const struct heard *h)
+{
+    const struct drawing_config *c = &engine_config(e)->drawing;
+    size_t n = (size_t)engine_picture_tokens(e), before = (size_t)h->before_picture;
+    struct request *again = text_request((int)r->n_ids, 0);
+    again->ids = xrealloc(again->ids, (r->n_ids + before + n + 2) * sizeof *again->ids);
+    memcpy(again->ids, r->ids, r->n_ids * sizeof *r->ids);
+    memcpy(again->ids + again->n_ids, h->id, before * sizeof *h->id);
+    again->n_ids += before;
+    again->ids[again->n_ids++] = c->start_id;
+    again->picture = xcalloc(1, sizeof *again->picture);
+    again->n_pictures = 1;
+    again->picture[0] = (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
+    again->picture[0].codes = xmalloc(n * sizeof *h->codes);
+    memcpy(again->picture[0].codes, h->codes, n * sizeof *h->codes);
+    for (size_t i = 0; i < n; i++)
+        again->ids[again->n_ids++] = c->pad_id;
+    again->ids[again->n_ids++] = c->end_id;
+    again->text.filter.temperature = 0;
+    return again;
+}
+
+/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did. */
+static void test_drawn_picture_comes_back(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct request *r = mixed_request(w.engine, 5);
+    r->text.filter.temperature = 0;
+    struct request *copy = request_copy(r);
+    struct heard *first = run_alone(w.engine, r);
+    assert_int_equal(first->n_pictures, 1);
+    struct heard *second = run_alone(w.engine, history_request(w.engine, copy, first));
+    int after = first->n_ids - first->before_picture;
+    assert_int_equal(second->status, STATUS_OK);
+    assert_int_equal(second->last.usage.prompt_picture_tokens, engine_picture_tokens(w.engine));
+    int n = after < second->n_ids ? after : second->n_ids;
+    assert_true(n >= 10);
+    assert_memory_equal(first->id + first->before_picture, second->id, (size_t)n * sizeof *second->id);
+    assert_memory_equal(first->logprob + first->before_picture, second->logprob, (size_t)n * sizeof(float));
+    request_close(copy);
+    heard_free(first);
+    heard_free(second);
+    world_close(&w);
+}
+
+static void test_previews(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct request *r = drawing_request(10, 3);
+    r->draw.previews = true;
+    struct heard *with = run_alone(w.engine, r), *without = run_alone(w.engine, drawing_request(10, 3));
+    assert_int_equal(with->n_previews, engine_config(w.engine)->drawing.n_scales - 1);
+    assert_int_equal(without->n_previews, 0);
+    assert_same(with, without);
+    heard_free(with);
+    heard_free(without);
+    world_close(&w);
+}
+
+static void test_cancel_frees_pages_and_spares_others(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 4}, 2);
+    struct heard *want = run_alone(w.engine, text_request(50, 9));
+    uint64_t id, waiting;
+    struct request *endless = text_request(40, 2);
+    endless->text.max_tokens = -1;
+    struct heard *h = submit(w.engine, endless, &id);
+    struct heard *drawing = submit(w.engine, drawing_request(10, 1), NULL);
+    struct heard *other = submit(w.engine, text_request(50, 9), NULL);
+    struct heard *fourth = submit(w.engine, drawing_request(10, 2), NULL);
+    struct heard *queued = submit(w.engine, text_request(10, 4), &waiting);
+    while (heard_count(h) < 3)
+        usleep(1000);
+    engine_cancel(w.engine, id);
+    engine_cancel(w.engine, waiting);
+    engine_cancel(w.engine, 123456); /* nobody's */
+    heard_wait(h);
+    assert_int_equal(h->status, STATUS_CANCELLED);
+    heard_wait(queued);
+    heard_wait(other);
+    assert_same(want, other);
+    heard_wait(drawing);
+    heard_wait(fourth);
+    assert_int_equal(drawing->status, STATUS_OK);
+    assert_no_pages_held(w.engine);
+    struct heard *all[] = {want, h, drawing, other, fourth, queued};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        heard_free(all[i]);
+    world_close(&w);
+}
+
+static void test_closing_ends_everything(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 2}, 2);
+    struct heard *h[6];
+    for (int i = 0; i < 6; i++) {
+        struct request *r = text_request(200, (unsigned)i);
+        r->text.max_tokens = -1;
+        h[i] = submit(w.engine, r, NULL);
+    }
+    while (heard_count(h[0]) < 2)
+        usleep(1000);
+    world_close(&w);
+    for (int i = 0; i < 6; i++) {
+        assert_true(h[i]->done);
+        assert_int_equal(h[i]->status, STATUS_CANCELLED);
+        heard_free(h[i]);
+    }
+}
+
+static enum status refused(struct engine *e, struct request *r)
+{
+    struct error err = {0};
+    enum status status = engine_submit(e, r, (struct event_sink){hear, NULL}, NULL, &err);
+    assert_int_not_equal(status, STATUS_OK);
+    assert_true(err.message[0] != 0);
+    request_close(r);
+    return status;
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
+    struct engine *e = w.engine;
+    struct request *r = text_request(5, 0);
+    r->ids[3] = 912;
+    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
+    r = text_request(5, 0);
+    r->ids[3] = -1;
+    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
+    assert_int_equal(refused(e, request_new()), STATUS_BAD_REQUEST);
+    assert_int_equal(refused(e, text_request(1024, 0)), STATUS_TOO_LARGE);
+    assert_int_equal(refused(e, drawing_request(1024 - 680, 0)), STATUS_TOO_LARGE);
+    r = seeing_request(e, 0);
+    r->picture[0].first_id = r->n_ids - 2;
+    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
+    r = seeing_request(e, 0);
+    r->picture[0].n_pixels--;
+    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
+    r = drawing_request(5, 0);
+    r->draw.n_given = 680;
+    r->draw.given = xcalloc(680, sizeof *r->draw.given);
+    r->draw.given[679] = 1024;
+    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
+
+    r = text_request(20, 1); /* one runs, one waits, one is refused */
+    r->text.max_tokens = -1;
+    struct heard *running = submit(e, r, NULL);
+    while (heard_count(running) < 1)
+        usleep(1000);
+    struct heard *waiting = submit(e, text_request(20, 2), NULL);
+    assert_int_equal(refused(e, text_request(20, 3)), STATUS_BUSY);
+    heard_wait(running);
+    assert_int_equal(running->last.finish, FINISH_LENGTH); /* the context's end */
+    assert_int_equal(running->n_ids, 1024 - 20);
+    heard_wait(waiting);
+    heard_free(running);
+    heard_free(waiting);
+    world_close(&w);
+}
+
+static void test_request_copy(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct request *r = seeing_request(w.engine, 3);
+    struct request *copy = request_copy(r);
+    struct heard *a = run_alone(w.engine, r), *b = run_alone(w.engine, copy);
+    assert_same(a, b);
+    heard_free(a);
+    heard_free(b);
+    world_close(&w);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_same_bytes_in_a_crowd),
+        cmocka_unit_test(test_same_bytes_in_small_steps),
+        cmocka_unit_test(test_same_bytes_with_interludes),
+        cmocka_unit_test(test_same_bytes_when_pages_are_short),
+        cmocka_unit_test(test_picture_in_the_middle),
+        cmocka_unit_test(test_drawn_picture_comes_back),
+        cmocka_unit_test(test_previews),
+        cmocka_unit_test(test_cancel_frees_pages_and_spares_others),
+        cmocka_unit_test(test_closing_ends_everything),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_request_copy),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
