@@ -236,6 +236,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     int32_t *codes = d->codes;
     d->codes = NULL;
     s->n_drawn++;
+    e->counted.pictures++;
     s->usage.picture_tokens += m->n_positions;
     s->draws_next = false;
     sequence_append_picture(s, m, codes);

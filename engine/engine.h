@@ -114,6 +114,10 @@ struct engine_status {
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
     uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
+    uint64_t text_tokens, pictures;        /* so far: chosen, drawn */
+    uint64_t steps, interludes;            /* so far: passes of all kinds; of chats between the layers of others */
+    uint64_t text_rows, image_rows, prefill_rows; /* so far: of the LLM's passes */
+    uint64_t pictures_seen, pictures_remembered;  /* so far: looked at; of them, found in the cache */
 };
 void engine_look(struct engine *, struct engine_status *out);
 
