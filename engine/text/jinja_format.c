@@ -104,8 +104,10 @@ static void format_real(struct jinja_builder *b, double d, const struct format_s
         print_real(digits, sizeof digits, size);
     else
         snprintf(digits, sizeof digits, how, precision, size);
-    if (spec->type == '%')
-        strncat(digits, "%", sizeof digits - strlen(digits) - 1);
+    if (spec->type == '%') {
+        size_t n = strlen(digits);
+        snprintf(digits + n, sizeof digits - n, "%%");
+    }
     add_digits(b, signbit(d) && !isnan(d), "", digits, spec);
 }
 
