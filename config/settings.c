@@ -50,7 +50,7 @@ const struct setting settings[] = {
     {FIELD(max_choices), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "10",
      .least = 1, .most = 128, .value = "N", .help = "most choices or pictures asked for at once (`n`)"},
     {FIELD(drain_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "30",
-     .most = 86400, .value = "N", .help = "how long replies may go on after a signal to stop"},
+     .least = 1, .most = 86400, .value = "N", .help = "how long replies may go on after a signal to stop"},
 
     {FIELD(system), .type = SETTING_TEXT, .group = GROUP_TEXT, .commands = DRAWS, .value = "TEXT",
      .help = "system message in front of the conversation"},

@@ -111,8 +111,9 @@ struct engine_status {
     int running, waiting;
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
-    int pages, pages_used; /* of the LLM's cache */
+    int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
+    uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
 };
 void engine_look(struct engine *, struct engine_status *out);
 

@@ -56,7 +56,7 @@ struct engine {
 
     struct sequence **running; /* [n_running] oldest first */
     int n_running;
-    uint64_t preemptions;
+    uint64_t preemptions, prompt_tokens, cached_tokens;
 
     /* shared, under the lock */
     pthread_mutex_t lock;

@@ -27,7 +27,7 @@ void sequence_drop(struct engine *e, struct sequence *s)
         e->op->free(e->be, s->picture[i].rows);
         s->picture[i].rows = NULL;
     }
-    s->n_cached = 0;
+    s->n_cached = s->n_published = 0;
 }
 
 static void remove_running(struct engine *e, const struct sequence *s)

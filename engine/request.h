@@ -93,6 +93,7 @@ struct request {
     uint32_t choice; /* index among the choices of one API request: part of every random number's place */
     struct text_options text;
     struct draw_options draw;
+    uint8_t cache_salt[16]; /* prompts share cached prefixes only where this is the same */
     const struct trace *trace; /* the caller's; NULL = none */
 };
 

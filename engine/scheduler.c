@@ -1,4 +1,5 @@
 #include "engine/engine_state.h"
+#include "engine/prefix.h"
 
 #include "base/clock.h"
 
@@ -70,7 +71,10 @@ static void note_status(struct engine *e, bool stepping)
     e->status.stepping = stepping;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
+    e->status.pages_cached = kv_pool_cached(e->llm_pool);
     e->status.preemptions = e->preemptions;
+    e->status.prompt_tokens = e->prompt_tokens;
+    e->status.cached_tokens = e->cached_tokens;
 }
 
 void scheduler_admit(struct engine *e)
@@ -201,6 +205,27 @@ static void plan_prefill(struct engine *e, int budget)
     }
 }
 
+/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say). */
+static bool prefix_comes_later(const struct engine *e, int at)
+{
+    for (int i = 0; i < at; i++) {
+        if (prefix_is_coming(e->running[at], e->running[i]))
+            return true;
+    }
+    return false;
+}
+
+static void begin(struct engine *e, struct sequence *s)
+{
+    s->state = SEQUENCE_ENCODE;
+    if (s->started)
+        return;
+    s->started = true;
+    s->usage.cached_tokens = s->n_cached < s->n_prompt ? s->n_cached : s->n_prompt;
+    e->prompt_tokens += (uint64_t)s->n_prompt;
+    e->cached_tokens += (uint64_t)s->usage.cached_tokens;
+}
+
 /* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
 static void start_queued(struct engine *e)
 {
@@ -208,9 +233,14 @@ static void start_queued(struct engine *e)
         struct sequence *s = e->running[i];
         if (s->state != SEQUENCE_QUEUED)
             continue;
-        if (!find_pages(e, s, s->n_ids))
+        prefix_adopt(s, e->llm_pool);
+        bool wait = prefix_comes_later(e, i), room = !wait && find_pages(e, s, s->n_ids);
+        if (!room)
+            sequence_drop(e, s);
+        if (!room && !wait)
             return; /* younger ones must not pass it */
-        s->state = SEQUENCE_ENCODE;
+        if (room)
+            begin(e, s);
     }
 }
 

@@ -26,6 +26,7 @@ struct picture_rows {
     int first, n;
     const struct prompt_picture *prompt; /* the request's; NULL for one drawn in this reply */
     int32_t *codes;                      /* DRAWN: owned; NULL before they are known */
+    uint8_t digest[32];                  /* prefix_digest_picture */
     float *rows;                         /* backend memory [n, H]; NULL while not (or no longer) needed */
 };
 
@@ -49,7 +50,11 @@ struct sequence {
     int n_cached;
     struct picture_rows *picture; /* [n_pictures], first ascending */
     int n_pictures;
-    struct page_table pages; /* of the LLM's cache */
+    struct page_table pages;   /* of the LLM's cache */
+    struct page_key *page_key; /* [n_keys] of the pages that ids fills */
+    int n_keys, keys_capacity;
+    int n_published; /* pages, from the first */
+    bool started;    /* has held pages before: what it adopts now was counted already, or is its own */
     struct drawing *drawing; /* NULL when none is under way */
     struct usage usage;
     int n_drawn;     /* pictures of the reply */

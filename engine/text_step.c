@@ -1,5 +1,6 @@
 /* The LLM's part of a step: input rows in, hidden rows out, text tokens chosen from the last rows. */
 #include "engine/engine_state.h"
+#include "engine/prefix.h"
 #include "engine/sampling.h"
 
 #include <assert.h>
@@ -183,6 +184,7 @@ static bool settle_fed(struct engine *e, struct planned *p)
 {
     struct sequence *s = p->sequence;
     s->n_cached += p->n_rows;
+    prefix_publish(s, e->llm_pool);
     free_fed_pictures(e, s);
     if (s->state == SEQUENCE_IMAGE || sequence_pending(s) > 0)
         return false;

@@ -104,10 +104,9 @@ static void format_real(struct jinja_builder *b, double d, const struct format_s
         print_real(digits, sizeof digits, size);
     else
         snprintf(digits, sizeof digits, how, precision, size);
-    if (spec->type == '%') {
-        size_t n = strlen(digits);
-        snprintf(digits + n, sizeof digits - n, "%%");
-    }
+    size_t length = strlen(digits);
+    if (spec->type == '%')
+        snprintf(digits + length, sizeof digits - length, "%%");
     add_digits(b, signbit(d) && !isnan(d), "", digits, spec);
 }
 

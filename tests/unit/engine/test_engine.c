@@ -284,6 +284,54 @@ static void test_same_bytes_when_pages_are_short(void **state)
     assert_true(compare_crowd(options) > 0);
 }
 
+/* Same prompts again: their pages are there, and what comes out is the same. */
+static void test_same_bytes_from_cached_prefixes(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
+    struct heard *first[CROWD], *second[CROWD];
+    for (int i = 0; i < CROWD; i++)
+        first[i] = run_alone(w.engine, crowd_member(w.engine, i));
+    for (int i = 0; i < CROWD; i++)
+        second[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
+    for (int i = 0; i < CROWD; i++) {
+        heard_wait(second[i]);
+        assert_same(first[i], second[i]);
+        int prompt = second[i]->last.usage.prompt_tokens;
+        assert_int_equal(second[i]->last.usage.cached_tokens, i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
+        heard_free(first[i]);
+        heard_free(second[i]);
+    }
+    struct request *salted = crowd_member(w.engine, 0);
+    salted->cache_salt[3] = 1;
+    struct heard *h = run_alone(w.engine, salted);
+    assert_int_equal(h->last.usage.cached_tokens, 0);
+    heard_free(h);
+    assert_no_pages_held(w.engine);
+    world_close(&w);
+}
+
+/* Choices of one request, submitted together: the prompt is computed once. */
+static void test_choices_share_their_prompt(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
+    struct heard *h[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        struct request *r = text_request(700, 3);
+        r->choice = i;
+        h[i] = submit(w.engine, r, NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        heard_wait(h[i]);
+        assert_int_equal(h[i]->last.usage.cached_tokens, i ? 699 / 16 * 16 : 0);
+    }
+    assert_memory_not_equal(h[0]->id, h[1]->id, 20 * sizeof(int32_t));
+    for (int i = 0; i < 4; i++)
+        heard_free(h[i]);
+    world_close(&w);
+}
+
 static void test_picture_in_the_middle(void **state)
 {
     (void)state;
@@ -485,6 +533,8 @@ int main(void)
         cmocka_unit_test(test_same_bytes_in_small_steps),
         cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
+        cmocka_unit_test(test_same_bytes_from_cached_prefixes),
+        cmocka_unit_test(test_choices_share_their_prompt),
         cmocka_unit_test(test_picture_in_the_middle),
         cmocka_unit_test(test_drawn_picture_comes_back),
         cmocka_unit_test(test_previews),
