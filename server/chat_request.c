@@ -11,15 +11,14 @@
 
 enum { DEFAULT_PICTURES = 4, MOST_PICTURES = 16, MOST_PREVIEWS = 9 };
 
-void model_param_check(const struct server *server, const struct params *f, bool required)
+void model_param_check(const struct server *server, const struct params *f)
 {
     const char *name = NULL;
     param_string(f, "model", &name, NULL);
-    if (!name && required)
-        param_fail(f, PROBLEM_INVALID, "model", "is missing; this server's model is '%.100s'", server->model_name);
-    else if (name && server->options.model_name[0] && strcmp(name, server->model_name) != 0)
+    if (name && server->options.model_name[0] && strcmp(name, server->model_name) != 0)
         http_error_set(f->error, PROBLEM_MODEL, "model",
-                       "the model '%.100s' does not exist; this server's model is '%.100s'", name, server->model_name);
+                       "the model '%.100s' does not exist; this server's model is '%.100s'", name,
+                       server->model_name);
 }
 
 static void read_filter(const struct params *f, const struct model_config *config, struct text_options *text)
@@ -58,12 +57,13 @@ static void read_bias(const struct params *f, const struct model_config *config,
         http_error_set(f->error, PROBLEM_MEMORY, NULL, "no memory for 'logit_bias'");
         return;
     }
-    json_object_foreach(map, name, value) {
+    json_object_foreach(map, name, value)
+    {
         int32_t id = read_id(name, config->llm.vocab);
         double bias = json_number_value(value);
         if (id < 0)
-            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d", name,
-                       config->llm.vocab);
+            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d",
+                       name, config->llm.vocab);
         else if (!json_is_number(value) || bias < -100 || bias > 100)
             param_fail(f, PROBLEM_INVALID, "logit_bias", "must map token ids to numbers from -100 to 100");
         text->bias[text->n_bias++] = (struct token_bias){id, (float)bias};
@@ -91,7 +91,8 @@ static void read_stop(const struct params *f, struct stop_list *stops)
         return;
     }
     if (!json_is_array(value) || json_array_size(value) > MAX_STOPS) {
-        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings", MAX_STOPS);
+        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings",
+                   MAX_STOPS);
         return;
     }
     for (size_t i = 0; i < json_array_size(value); i++)
@@ -127,7 +128,8 @@ static void read_modalities(const struct params *f, bool can_draw, struct draw_o
     draw->mode = can_draw ? DRAW_FREE : DRAW_NEVER;
     if (!list)
         return;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const char *name = json_is_string(item) ? json_string_value(item) : "";
         text |= strcmp(name, "text") == 0;
         image |= strcmp(name, "image") == 0;
@@ -224,7 +226,7 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     c->json = json_read_body(body, length, error);
     c->request = request_new();
     struct params f = {c->json, "", error};
-    model_param_check(server, &f, true);
+    model_param_check(server, &f);
     read_streaming(c, &f);
     seed_read(&f, &c->seed);
     c->request->text.seed = c->seed;

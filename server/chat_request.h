@@ -27,10 +27,11 @@ struct chat_request {
 };
 
 /* Problems go to the http_error; release in any case. */
-void chat_request_read(struct chat_request *, struct server *, const char *body, size_t length, struct http_error *);
+void chat_request_read(struct chat_request *, struct server *, const char *body, size_t length,
+                       struct http_error *);
 void chat_request_release(struct chat_request *);
 
-/* `model`: must name what is served, unless the server serves any name. */
-void model_param_check(const struct server *, const struct params *, bool required);
+/* `model`: may be absent, and otherwise must name what is served, unless the server serves any name. */
+void model_param_check(const struct server *, const struct params *);
 
 #endif

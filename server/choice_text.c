@@ -65,7 +65,8 @@ static size_t find_stop(const struct choice_text *c, size_t from)
 {
     size_t first = c->text.length;
     for (int i = 0; i < c->stops->count; i++) {
-        const char *found = memmem(c->text.data + from, c->text.length - from, c->stops->text[i], c->stops->length[i]);
+        const char *found =
+            memmem(c->text.data + from, c->text.length - from, c->stops->text[i], c->stops->length[i]);
         if (found && (size_t)(found - c->text.data) < first)
             first = (size_t)(found - c->text.data);
     }

@@ -35,7 +35,8 @@ static const struct {
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
 };
 
-enum problem http_error_set(struct http_error *e, enum problem problem, const char *param, const char *format, ...)
+enum problem http_error_set(struct http_error *e, enum problem problem, const char *param, const char *format,
+                            ...)
 {
     if (e->problem != PROBLEM_NONE)
         return e->problem;
@@ -90,13 +91,14 @@ static json_t *lossy_string(const char *text)
 char *http_error_body(const struct http_error *e, size_t *length)
 {
     const char *code = problems[e->problem].code;
-    json_t *body = json_pack("{s:{s:o, s:s, s:o, s:s?}}", "error", "message", lossy_string(e->message), "type",
-                             problems[e->problem].type, "param", e->param[0] ? lossy_string(e->param) : json_null(),
-                             "code", code);
+    json_t *body = json_pack("{s:{s:o, s:s, s:o, s:s?}}", "error", "message", lossy_string(e->message),
+                             "type", problems[e->problem].type, "param",
+                             e->param[0] ? lossy_string(e->param) : json_null(), "code", code);
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     if (!text)
-        text = xstrdup("{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
+        text = xstrdup("{\"error\":{\"message\":\"out of "
+                       "memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
     *length = strlen(text);
     return text;
 }

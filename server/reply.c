@@ -108,7 +108,8 @@ void reply_cancel(struct reply *r, int choice)
 
 static size_t event_bytes(const struct event *e)
 {
-    size_t n = sizeof(struct reply_event) + (size_t)e->n_top * sizeof e->top[0] + e->n_codes * sizeof e->codes[0];
+    size_t n =
+        sizeof(struct reply_event) + (size_t)e->n_top * sizeof e->top[0] + e->n_codes * sizeof e->codes[0];
     if (e->picture)
         n += (size_t)e->picture->width * (size_t)e->picture->height * 3;
     return n + (e->error ? sizeof *e->error : 0);
@@ -194,8 +195,8 @@ static void on_event(void *context, const struct event *e)
     reply_event_free(copy);
 }
 
-enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice, int previews,
-                         struct error *err)
+enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
+                         int previews, struct error *err)
 {
     struct slot *slot = &r->slot[choice];
     slot->previews = previews;

@@ -129,12 +129,12 @@ static bool append_all(struct token_list *out, const int32_t *ids, size_t n)
     return true;
 }
 
-/* The ids from `start` on get what the post-processor adds, but no second prefix. */
-static bool add_template(const struct tokenizer *t, struct token_list *out, size_t start)
+/* The ids from `start` on get what the post-processor adds. */
+static bool add_template(const struct tokenizer *t, struct token_list *out, size_t start, bool once)
 {
     size_t n = out->count - start;
-    bool begun = t->n_prefix == 0 || (n >= t->n_prefix && memcmp(out->ids + start, t->prefix,
-                                                                 t->n_prefix * sizeof *t->prefix) == 0);
+    bool begun = t->n_prefix == 0 || (once && n >= t->n_prefix &&
+                                      memcmp(out->ids + start, t->prefix, t->n_prefix * sizeof *t->prefix) == 0);
     if (!begun) {
         if (!append_all(out, t->prefix, t->n_prefix)) /* makes the room */
             return false;
@@ -165,7 +165,9 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
         if (marked_text_failed(&e.input))
             goto out;
     }
-    fine = encode_text(&e, input) && (!(flags & TOKENIZER_ADD_SPECIAL) || add_template(t, out, start));
+    fine = encode_text(&e, input);
+    if (fine && (flags & (TOKENIZER_ADD_SPECIAL | TOKENIZER_ADD_ONCE)))
+        fine = add_template(t, out, start, flags & TOKENIZER_ADD_ONCE);
 out:
     marked_text_release(&e.spare);
     marked_text_release(&e.text);

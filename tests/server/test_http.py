@@ -6,9 +6,8 @@ import struct
 import threading
 import time
 
-import httpx
 import pytest
-from conftest import SLOW, read_all, request, status_of
+from serving import SLOW, read_all, request, status_of
 
 CHAT = "/v1/chat/completions"
 

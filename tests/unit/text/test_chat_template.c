@@ -313,7 +313,7 @@ static void test_origin(void **state)
     check_marks("{{ " C " | indent(2) }}", "a\nb", "[a]\n  [b]");
     check_marks("{{ {'k': " C "} }}{{ [" C "] }}", "x", "{'k': '[x]'}['[x]']");
     check_marks("{{ " C " | default('y') }}{{ " C " or 'z' }}{{ 'u' if " C " }}", "x", "[xx]u");
-    check_marks("{{ " C " | map('upper') | join }}{{ " C ".center(3, '*') }}", "x", "[X]*[x]*");
+    check_marks("{{ [" C "] | map('upper') | join }}{{ " C ".center(3, '*') }}", "x", "[X]*[x]*");
 }
 
 static void test_markers(void **state)
