@@ -42,6 +42,7 @@ struct usage {
 
 enum event_type {
     EVENT_TOKEN,   /* a text token was chosen (end and image-start tokens are not shown as tokens) */
+    EVENT_SCALE,   /* a scale of a picture was drawn */
     EVENT_PREVIEW, /* a picture so far */
     EVENT_PICTURE, /* a picture, done */
     EVENT_DONE,
@@ -56,8 +57,8 @@ struct event {
     float logprob; /* 0 without logprobs */
     const struct token_logprob *top; /* [n_top], most likely first */
     int n_top;
-    /* PREVIEW, PICTURE */
-    const struct picture *picture;
+    /* SCALE, PREVIEW, PICTURE */
+    const struct picture *picture; /* not SCALE */
     int picture_index;  /* of this reply's pictures */
     int scale, n_scales; /* the last scale drawn, from 0 */
     uint64_t seed;

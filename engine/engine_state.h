@@ -29,6 +29,7 @@ struct pass {
 struct pace {
     int64_t text_ns;      /* a pass of nothing but chats' next tokens */
     int64_t row_ns;       /* a row of other passes, all that follows it included */
+    int64_t paint_ns;     /* codes to a picture */
     int64_t last_text_ns; /* clock_ns() when chats last got their tokens, or began to wait for one */
     int64_t unit_ns;      /* the longest unit of the pass under way */
     int64_t last_unit_ns; /* clock_ns() when its newest unit ended */

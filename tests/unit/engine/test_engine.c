@@ -399,7 +399,7 @@ static void test_previews(void **state)
     (void)state;
     struct world w = world_open((struct engine_options){0}, 2);
     struct request *r = drawing_request(10, 3);
-    r->draw.previews = true;
+    r->draw.previews = ~0u;
     struct heard *with = run_alone(w.engine, r), *without = run_alone(w.engine, drawing_request(10, 3));
     assert_int_equal(with->n_previews, engine_config(w.engine)->drawing.n_scales - 1);
     assert_int_equal(without->n_previews, 0);
