@@ -81,8 +81,8 @@ bool drawing_begin(struct engine *e, struct sequence *s)
 static int list_drawn(struct engine *e, struct drawn *drawn)
 {
     int n = 0;
-    for (int i = 0; i < e->n_planned; i++) {
-        const struct planned *p = &e->plan[i];
+    for (int i = 0; i < e->pass.n_planned; i++) {
+        const struct planned *p = &e->pass.plan[i];
         if (p->n_rows > p->n_ids)
             drawn[n++] = (struct drawn){p->sequence, p->n_rows - p->n_ids, p->n_ids, p->first_row + p->n_ids, 0, -1};
     }
@@ -114,10 +114,10 @@ static void fill_hidden(struct engine *e, const struct drawn *drawn, int n, stru
     int rows = 0;
     for (int i = 0; i < n; i++) {
         for (int r = 0; r < drawn[i].n; r++)
-            e->source_host[rows++] = drawn[i].llm_row + r;
+            e->pass.source_host[rows++] = drawn[i].llm_row + r;
     }
-    e->op->upload(e->be, e->source, e->source_host, (size_t)rows * sizeof *e->source);
-    e->op->gather(e->be, tensor_rows(hidden, 0, rows), x, e->source);
+    e->op->upload(e->be, e->pass.source, e->pass.source_host, (size_t)rows * sizeof *e->pass.source);
+    e->op->gather(e->be, tensor_rows(hidden, 0, rows), x, e->pass.source);
     for (int i = 0; i < n; i++) {
         const struct sequence *s = drawn[i].sequence;
         for (int r = 0; drawn[i].uncond >= 0 && r < drawn[i].n; r++)
@@ -236,6 +236,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     int32_t *codes = d->codes;
     d->codes = NULL;
     s->n_drawn++;
+    e->counted.pictures++;
     s->usage.picture_tokens += m->n_positions;
     s->draws_next = false;
     sequence_append_picture(s, m, codes);
@@ -273,7 +274,7 @@ void draw_step(struct engine *e, struct tensor x)
 {
     const struct model *m = e->model;
     struct error error;
-    struct drawn *drawn = xcalloc((size_t)e->n_planned + 1, sizeof *drawn);
+    struct drawn *drawn = xcalloc((size_t)e->pass.n_planned + 1, sizeof *drawn);
     int n = list_drawn(e, drawn);
     if (n == 0) {
         free(drawn);

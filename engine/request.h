@@ -93,6 +93,9 @@ struct request {
     uint32_t choice; /* index among the choices of one API request: part of every random number's place */
     struct text_options text;
     struct draw_options draw;
+    int priority;        /* lower comes first; equals in order of arrival */
+    int64_t deadline_ns; /* clock_ns() after which it fails with STATUS_TIMEOUT; 0 = none */
+    uint8_t cache_salt[16]; /* prompts share cached prefixes only where this is the same */
     const struct trace *trace; /* the caller's; NULL = none */
 };
 

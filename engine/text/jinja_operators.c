@@ -420,7 +420,9 @@ struct jinja_value value_slice(struct jinja_run *run, struct jinja_value v, stru
     if (step == 0)
         return fail_words(run, "slice step cannot be zero");
     int64_t lowest = step > 0 ? 0 : -1, highest = step > 0 ? n : n - 1;
-    from = slice_integer(run, from_v, &from) ? slice_bound(from, n, lowest, highest) : step > 0 ? lowest : highest;
+    from = slice_integer(run, from_v, &from) ? slice_bound(from, n, lowest, highest)
+           : step > 0                        ? lowest
+                                             : highest;
     to = slice_integer(run, to_v, &to) ? slice_bound(to, n, lowest, highest) : step > 0 ? highest : lowest;
     if (run->failed)
         return value_nothing();
