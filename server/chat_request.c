@@ -77,8 +77,7 @@ static void add_stop(const struct params *f, struct stop_list *stops, json_t *va
         param_fail(f, PROBLEM_INVALID, "stop", "must hold strings of 1 to %d bytes", MAX_STOP_BYTES);
         return;
     }
-    stops->text[stops->count] = json_string_value(value);
-    stops->length[stops->count++] = n;
+    stop_list_add(stops, json_string_value(value), n);
 }
 
 static void read_stop(const struct params *f, struct stop_list *stops)
@@ -223,9 +222,9 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     const struct engine *engine = server_engine(server);
     const struct model_config *config = engine_config(engine);
     *c = (struct chat_request){.choices = 1, .seed = seed_choose()};
-    c->json = json_read_body(body, length, error);
+    json_t *json = json_read_body(body, length, error);
     c->request = request_new();
-    struct params f = {c->json, "", error};
+    struct params f = {json, "", error};
     model_param_check(server, &f);
     read_streaming(c, &f);
     seed_read(&f, &c->seed);
@@ -241,12 +240,12 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     c->logprobs = c->request->text.logprobs;
     c->service_tier = param_find(&f, "service_tier") != NULL;
     build_prompt(c, server, &f);
+    json_decref(json);
 }
 
 void chat_request_release(struct chat_request *c)
 {
-    json_decref(c->json);
+    stop_list_release(&c->stops);
     request_close(c->request);
-    c->json = NULL;
     c->request = NULL;
 }
