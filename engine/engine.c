@@ -8,12 +8,19 @@
 
 /* --- the thread --- */
 
-static int count_text_rows(const struct pass *pass)
+/* Returns how many of the pass's rows are chats' next tokens. */
+static int count_rows(struct engine *e, const struct pass *pass)
 {
-    int n = 0;
-    for (int i = 0; i < pass->n_planned; i++)
-        n += pass->plan[i].sequence->state == SEQUENCE_TEXT && pass->plan[i].n_rows == 1;
-    return n;
+    int text = 0, map = 0;
+    for (int i = 0; i < pass->n_planned; i++) {
+        text += pass->plan[i].sequence->state == SEQUENCE_TEXT && pass->plan[i].n_rows == 1;
+        map += pass->plan[i].n_rows - pass->plan[i].n_ids;
+    }
+    e->counted.steps++;
+    e->counted.text_rows += (uint64_t)text;
+    e->counted.image_rows += (uint64_t)map;
+    e->counted.prefill_rows += (uint64_t)(pass->batch.n_rows - text - map);
+    return text;
 }
 
 static void step(struct engine *e)
@@ -24,7 +31,7 @@ static void step(struct engine *e)
     encode_step(e);
     scheduler_plan(e);
     if (e->pass.n_planned > 0) {
-        int text_rows = count_text_rows(&e->pass);
+        int text_rows = count_rows(e, &e->pass);
         began = clock_ns();
         run_pass(e, &e->pass);
         pace_end(e, text_rows, began);
@@ -33,6 +40,9 @@ static void step(struct engine *e)
         e->running[i]->in_pass = false;
     if (e->op->finish(e->be, &error))
         engine_fail_all(e, &error);
+#ifdef VARGPT_CHECKS
+    scheduler_check_pages(e);
+#endif
 }
 
 static void *engine_main(void *context)
@@ -81,6 +91,7 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
     if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err))
         return err->status;
     allocate_lists(e);
+    seen_pictures_open(e);
     e->model->between_units = (struct unit_hook){interlude, e};
     if (pthread_create(&e->thread, NULL, engine_main, e))
         return error_set(err, STATUS_NO_MEMORY, "the engine's thread cannot be started");
@@ -132,6 +143,7 @@ void engine_close(struct engine *e)
     engine_fail_all(e, &error);
     for (int i = 0; i < e->n_waiting; i++)
         sequence_fail(e, e->waiting[i], &error);
+    seen_pictures_close(e);
     pass_release(e, &e->pass);
     pass_release(e, &e->interlude);
     batch_release(&e->decoder_batch);
@@ -248,7 +260,10 @@ enum status engine_submit(struct engine *e, struct request *r, struct event_sink
         s->id = ++e->next_id;
         if (id)
             *id = s->id;
-        e->waiting[e->n_waiting++] = s;
+        int at = e->n_waiting++;
+        for (; at > 0 && sequence_comes_before(s, e->waiting[at - 1]); at--)
+            e->waiting[at] = e->waiting[at - 1];
+        e->waiting[at] = s;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);

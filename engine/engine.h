@@ -42,6 +42,7 @@ struct usage {
 
 enum event_type {
     EVENT_TOKEN,   /* a text token was chosen (end and image-start tokens are not shown as tokens) */
+    EVENT_SCALE,   /* a scale of a picture was drawn */
     EVENT_PREVIEW, /* a picture so far */
     EVENT_PICTURE, /* a picture, done */
     EVENT_DONE,
@@ -56,8 +57,8 @@ struct event {
     float logprob; /* 0 without logprobs */
     const struct token_logprob *top; /* [n_top], most likely first */
     int n_top;
-    /* PREVIEW, PICTURE */
-    const struct picture *picture;
+    /* SCALE, PREVIEW, PICTURE */
+    const struct picture *picture; /* not SCALE */
     int picture_index;  /* of this reply's pictures */
     int scale, n_scales; /* the last scale drawn, from 0 */
     uint64_t seed;
@@ -114,6 +115,10 @@ struct engine_status {
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
     uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
+    uint64_t text_tokens, pictures;        /* so far: chosen, drawn */
+    uint64_t steps, interludes;            /* so far: passes of all kinds; of chats between the layers of others */
+    uint64_t text_rows, image_rows, prefill_rows; /* so far: of the LLM's passes */
+    uint64_t pictures_seen, pictures_remembered;  /* so far: looked at; of them, found in the cache */
 };
 void engine_look(struct engine *, struct engine_status *out);
 

@@ -29,6 +29,7 @@ struct pass {
 struct pace {
     int64_t text_ns;      /* a pass of nothing but chats' next tokens */
     int64_t row_ns;       /* a row of other passes, all that follows it included */
+    int64_t paint_ns;     /* codes to a picture */
     int64_t last_text_ns; /* clock_ns() when chats last got their tokens, or began to wait for one */
     int64_t unit_ns;      /* the longest unit of the pass under way */
     int64_t last_unit_ns; /* clock_ns() when its newest unit ended */
@@ -56,7 +57,8 @@ struct engine {
 
     struct sequence **running; /* [n_running] oldest first */
     int n_running;
-    uint64_t preemptions, prompt_tokens, cached_tokens;
+    struct engine_status counted; /* what engine_status counts "so far" */
+    struct seen_picture *seen;    /* [SEEN_PICTURES] of encode_step.c */
 
     /* shared, under the lock */
     pthread_mutex_t lock;
@@ -90,8 +92,12 @@ void pace_begin(struct engine *);                      /* a pass begins */
 void pace_end(struct engine *, int text_rows, int64_t began_ns); /* and has ended */
 void interlude(void *engine);                          /* the model's between_units */
 
+void scheduler_check_pages(const struct engine *); /* asserts that every page is accounted for */
+
 /* encode_step.c: pictures of prompts become rows, one picture a step and sequence */
 void encode_step(struct engine *);
+void seen_pictures_open(struct engine *);
+void seen_pictures_close(struct engine *);
 /* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */
 void fill_rows(struct engine *, struct pass *, struct tensor x);
 void text_step(struct engine *, struct pass *, struct tensor x);

@@ -56,6 +56,8 @@ void interlude(void *context)
     int64_t end = clock_ns();
     if (e->interlude.n_planned > 0)
         e->pace.text_ns = smoothed(e->pace.text_ns, end - now);
+    e->counted.interludes += e->interlude.n_planned > 0;
+    e->counted.text_rows += e->interlude.n_planned > 0 ? (uint64_t)e->interlude.batch.n_rows : 0;
     e->pace.last_text_ns = e->pace.last_unit_ns = end;
     e->pace.interludes_ns += end - now;
     e->in_interlude = false;

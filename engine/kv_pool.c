@@ -109,6 +109,18 @@ int kv_pool_cached(const struct kv_pool *p)
     return p->n_cached;
 }
 
+int kv_pool_holders(const struct kv_pool *p)
+{
+    int holders = 0, held = 0, cached = 0;
+    for (int i = 0; i < p->pages; i++) {
+        holders += p->page[i].holders;
+        held += p->page[i].holders > 0;
+        cached += p->page[i].holders == 0 && p->page[i].published;
+    }
+    assert(held == kv_pool_used(p) && cached == p->n_cached);
+    return holders;
+}
+
 /* --- published pages by key --- */
 
 static int32_t *bucket_of(const struct kv_pool *p, const struct page_key *key)

@@ -25,6 +25,7 @@ void kv_pool_close(struct kv_pool *); /* accepts NULL; nobody may hold pages */
 const struct kv_layer *kv_pool_layers(const struct kv_pool *); /* [layers] */
 int kv_pool_pages(const struct kv_pool *);
 int kv_pool_used(const struct kv_pool *);   /* held by tables */
+int kv_pool_holders(const struct kv_pool *); /* tables' entries, a shared page counting for each; checks its own books */
 int kv_pool_cached(const struct kv_pool *); /* held by nobody, kept under their keys */
 
 /* The pages of one sequence, in order of its positions. Zero-initialise. */

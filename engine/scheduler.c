@@ -20,29 +20,43 @@ static bool take_cancel(struct engine *e, uint64_t id)
     return false;
 }
 
-/* Marks what was cancelled; nothing is freed under the lock but the list. */
-static void mark_cancelled(struct engine *e)
+static void mark(struct engine *e, struct sequence **list, int n)
 {
-    for (int i = 0; e->n_cancel && i < e->n_running; i++)
-        e->running[i]->cancelled = e->running[i]->cancelled || take_cancel(e, e->running[i]->id);
-    for (int i = 0; e->n_cancel && i < e->n_waiting; i++)
-        e->waiting[i]->cancelled = e->waiting[i]->cancelled || take_cancel(e, e->waiting[i]->id);
+    int64_t now = clock_ns();
+    for (int i = 0; i < n; i++) {
+        struct sequence *s = list[i];
+        if (s->given_up == STATUS_OK && e->n_cancel && take_cancel(e, s->id))
+            s->given_up = STATUS_CANCELLED;
+        if (s->given_up == STATUS_OK && s->request->deadline_ns && now > s->request->deadline_ns)
+            s->given_up = STATUS_TIMEOUT;
+    }
+}
+
+/* Marks what was cancelled or is late; nothing is freed under the lock but the list. */
+static void mark_given_up(struct engine *e)
+{
+    mark(e, e->running, e->n_running);
+    mark(e, e->waiting, e->n_waiting);
     e->n_cancel = 0;
 }
 
-/* Moves a waiting sequence to the running ones. */
-static void start_waiting(struct engine *e, int at)
+/* Moves a waiting sequence to the running ones, which stand in the order in which they come first. */
+static void start_waiting(struct engine *e, int from)
 {
-    e->running[e->n_running++] = e->waiting[at];
+    struct sequence *s = e->waiting[from];
+    int at = e->n_running++;
+    for (; at > 0 && sequence_comes_before(s, e->running[at - 1]); at--)
+        e->running[at] = e->running[at - 1];
+    e->running[at] = s;
     e->n_waiting--;
-    memmove(e->waiting + at, e->waiting + at + 1, (size_t)(e->n_waiting - at) * sizeof *e->waiting);
+    memmove(e->waiting + from, e->waiting + from + 1, (size_t)(e->n_waiting - from) * sizeof *e->waiting);
 }
 
-/* Cancelled ones join the running for a moment, room or not (the list has some to spare), and end below. */
+/* Those given up join the running for a moment, room or not (the list has some to spare), and end below. */
 static void admit_waiting(struct engine *e)
 {
     for (int i = 0; i < e->n_waiting;) {
-        if (e->waiting[i]->cancelled && e->n_running < 2 * e->max_sequences)
+        if (e->waiting[i]->given_up && e->n_running < 2 * e->max_sequences)
             start_waiting(e, i);
         else
             i++;
@@ -51,20 +65,24 @@ static void admit_waiting(struct engine *e)
         start_waiting(e, 0);
 }
 
-static void end_cancelled(struct engine *e)
+static void end_given_up(struct engine *e)
 {
     struct error error;
-    error_set(&error, STATUS_CANCELLED, "the request was cancelled");
     for (int i = 0; i < e->n_running;) {
-        if (e->running[i]->cancelled && !e->running[i]->in_pass)
-            sequence_fail(e, e->running[i], &error);
-        else
+        struct sequence *s = e->running[i];
+        if (s->given_up == STATUS_OK || s->in_pass) {
             i++;
+            continue;
+        }
+        error_set(&error, s->given_up,
+                  s->given_up == STATUS_TIMEOUT ? "the request's deadline has passed" : "the request was cancelled");
+        sequence_fail(e, s, &error);
     }
 }
 
 static void note_status(struct engine *e, bool stepping)
 {
+    e->status = e->counted;
     e->status.running = e->n_running;
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
@@ -72,9 +90,6 @@ static void note_status(struct engine *e, bool stepping)
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
     e->status.pages_cached = kv_pool_cached(e->llm_pool);
-    e->status.preemptions = e->preemptions;
-    e->status.prompt_tokens = e->prompt_tokens;
-    e->status.cached_tokens = e->cached_tokens;
 }
 
 void scheduler_admit(struct engine *e)
@@ -85,20 +100,20 @@ void scheduler_admit(struct engine *e)
         e->n_cancel = 0;
         pthread_cond_wait(&e->wake, &e->lock);
     }
-    mark_cancelled(e);
+    mark_given_up(e);
     admit_waiting(e);
     note_status(e, true);
     pthread_mutex_unlock(&e->lock);
-    end_cancelled(e);
+    end_given_up(e);
 }
 
 void scheduler_poll(struct engine *e)
 {
     pthread_mutex_lock(&e->lock);
-    mark_cancelled(e);
+    mark_given_up(e);
     note_status(e, true);
     pthread_mutex_unlock(&e->lock);
-    end_cancelled(e);
+    end_given_up(e);
 }
 
 /* --- pages --- */
@@ -112,10 +127,10 @@ static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
-    e->preemptions++;
+    e->counted.preemptions++;
 }
 
-/* Gives s pages for `positions`, taking them from the youngest of those that are younger, if need be. False: it must
+/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it must
  * wait. */
 static bool find_pages(struct engine *e, struct sequence *s, int positions)
 {
@@ -123,7 +138,8 @@ static bool find_pages(struct engine *e, struct sequence *s, int positions)
         struct sequence *youngest = NULL;
         for (int i = 0; i < e->n_running; i++) {
             struct sequence *other = e->running[i];
-            if (other->id > s->id && may_preempt(other) && (!youngest || other->id > youngest->id))
+            if (sequence_comes_before(s, other) && may_preempt(other) &&
+                (!youngest || sequence_comes_before(youngest, other)))
                 youngest = other;
         }
         if (!youngest)
@@ -222,8 +238,8 @@ static void begin(struct engine *e, struct sequence *s)
         return;
     s->started = true;
     s->usage.cached_tokens = s->n_cached < s->n_prompt ? s->n_cached : s->n_prompt;
-    e->prompt_tokens += (uint64_t)s->n_prompt;
-    e->cached_tokens += (uint64_t)s->usage.cached_tokens;
+    e->counted.prompt_tokens += (uint64_t)s->n_prompt;
+    e->counted.cached_tokens += (uint64_t)s->usage.cached_tokens;
 }
 
 /* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
@@ -313,4 +329,20 @@ void scheduler_plan_interlude(struct engine *e)
         plan_clear(pass);
         plan_text(e, pass);
     } while (!plan_is_sound(pass));
+}
+
+/* --- checking --- */
+
+void scheduler_check_pages(const struct engine *e)
+{
+    int llm = 0, decoder = 0;
+    for (int i = 0; i < e->n_running; i++) {
+        const struct sequence *s = e->running[i];
+        llm += s->pages.n;
+        decoder += s->drawing ? s->drawing->cond.n + s->drawing->uncond.n : 0;
+        assert(s->state != SEQUENCE_QUEUED || s->pages.n == 0);
+        assert(s->pages.n >= pages_for(s->n_cached));
+    }
+    assert(kv_pool_holders(e->llm_pool) == llm);
+    assert(!e->decoder_pool || kv_pool_holders(e->decoder_pool) == decoder);
 }

@@ -59,7 +59,7 @@ struct sequence {
     struct usage usage;
     int n_drawn;     /* pictures of the reply */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
-    bool cancelled;
+    enum status given_up; /* STATUS_CANCELLED or STATUS_TIMEOUT: to be ended when nothing uses it */
     bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 
@@ -67,6 +67,13 @@ struct sequence {
 struct sequence *sequence_open(const struct model *, uint64_t id, struct request *, struct event_sink);
 /* Memory of the backend and pages must have been given back: sequence_drop. */
 void sequence_close(struct sequence *);
+
+/* By priority, then by age. */
+static inline bool sequence_comes_before(const struct sequence *a, const struct sequence *b)
+{
+    int pa = a->request->priority, pb = b->request->priority;
+    return pa != pb ? pa < pb : a->id < b->id;
+}
 
 void sequence_append(struct sequence *, int32_t id);
 /* A drawn picture's positions: n pad ids and the rows they stand for. Takes codes over. */

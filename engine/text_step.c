@@ -163,6 +163,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     };
     sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
     s->usage.text_tokens++;
+    e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
     if (is_end(c, chosen.id)) {
         sequence_done(e, s, FINISH_STOP);

@@ -67,6 +67,7 @@ enum status chat_choice_feed(struct chat_choice *h, const struct event *e, json_
         h->finish = h->text.stopped ? FINISH_STOP : e->finish;
         h->ended = true;
         return STATUS_OK;
+    case EVENT_SCALE:
     case EVENT_FAILED: return STATUS_OK; /* the reply's, not the choice's */
     }
     return STATUS_OK;

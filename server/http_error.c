@@ -33,6 +33,7 @@ static const struct {
     [PROBLEM_MEMORY] = {503, "service_unavailable", "server_is_overloaded", 2},
     [PROBLEM_LOADING] = {503, "service_unavailable", "loading", 2},
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
+    [PROBLEM_TIMEOUT] = {504, "server_error", "timeout", 0},
 };
 
 enum problem http_error_set(struct http_error *e, enum problem problem, const char *param, const char *format,
@@ -58,6 +59,7 @@ enum problem http_error_from(struct http_error *e, const struct error *err, cons
     case STATUS_BUSY:
         return http_error_set(e, PROBLEM_BUSY, NULL, "too many requests are waiting; try again in a moment");
     case STATUS_CANCELLED: return http_error_set(e, PROBLEM_DRAINING, NULL, "the server is shutting down");
+    case STATUS_TIMEOUT: return http_error_set(e, PROBLEM_TIMEOUT, NULL, "%s", err->message);
     case STATUS_NO_MEMORY:
         return http_error_set(e, PROBLEM_MEMORY, NULL, "not enough memory for this request; try again later");
     case STATUS_BAD_FILE:

@@ -27,6 +27,7 @@ enum problem {
     PROBLEM_MEMORY,
     PROBLEM_LOADING,
     PROBLEM_DRAINING,
+    PROBLEM_TIMEOUT, /* the request's own deadline */
     N_PROBLEMS,
 };
 

@@ -106,7 +106,8 @@ static void feed(void *context, const struct reply_event *e)
     if (c->error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
-    case EVENT_TOKEN: return;
+    case EVENT_TOKEN:
+    case EVENT_SCALE: return;
     case EVENT_PREVIEW:
     case EVENT_PICTURE: take_picture(c, e->choice, &e->event); return;
     case EVENT_DONE:

@@ -3,6 +3,7 @@
 #include "cpu/cpu_backend.h"
 #include "engine/engine.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <pthread.h>
@@ -398,7 +399,7 @@ static void test_previews(void **state)
     (void)state;
     struct world w = world_open((struct engine_options){0}, 2);
     struct request *r = drawing_request(10, 3);
-    r->draw.previews = true;
+    r->draw.previews = ~0u;
     struct heard *with = run_alone(w.engine, r), *without = run_alone(w.engine, drawing_request(10, 3));
     assert_int_equal(with->n_previews, engine_config(w.engine)->drawing.n_scales - 1);
     assert_int_equal(without->n_previews, 0);
@@ -438,6 +439,61 @@ static void test_cancel_frees_pages_and_spares_others(void **state)
     struct heard *all[] = {want, h, drawing, other, fourth, queued};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         heard_free(all[i]);
+    world_close(&w);
+}
+
+static void test_deadlines_and_priorities(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 1}, 2);
+    struct request *r = text_request(20, 1);
+    r->text.max_tokens = -1;
+    r->deadline_ns = clock_ns() + 150 * 1000 * 1000;
+    struct heard *late = submit(w.engine, r, NULL);
+    struct heard *low = submit(w.engine, text_request(20, 2), NULL);
+    r = text_request(20, 3);
+    r->priority = -1;
+    struct heard *high = submit(w.engine, r, NULL);
+    r = text_request(20, 4);
+    r->deadline_ns = clock_ns() - 1;
+    struct heard *never = submit(w.engine, r, NULL);
+    heard_wait(low);
+    pthread_mutex_lock(&high->lock);
+    assert_true(high->done); /* it came last and was served before */
+    pthread_mutex_unlock(&high->lock);
+    heard_wait(late);
+    heard_wait(never);
+    assert_int_equal(late->status, STATUS_TIMEOUT);
+    assert_int_equal(never->status, STATUS_TIMEOUT);
+    assert_int_equal(never->n_ids, 0);
+    assert_int_equal(low->status, STATUS_OK);
+    assert_no_pages_held(w.engine);
+    struct heard *all[] = {late, low, high, never};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        heard_free(all[i]);
+    world_close(&w);
+}
+
+/* The same picture in two conversations: looked at once, and seen the same. */
+static void test_seen_pictures_are_remembered(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct engine_status looked;
+    struct request *r = seeing_request(w.engine, 3), *alone = request_copy(r);
+    r->ids[1] = 400; /* so that no page is shared */
+    struct request *other = request_copy(r);
+    struct heard *first = run_alone(w.engine, alone), *second = run_alone(w.engine, r);
+    engine_look(w.engine, &looked);
+    assert_int_equal(looked.pictures_seen, 2);
+    assert_int_equal(looked.pictures_remembered, 1);
+    struct world fresh = world_open((struct engine_options){0}, 2);
+    struct heard *want = run_alone(fresh.engine, other);
+    assert_same(want, second);
+    world_close(&fresh);
+    heard_free(first);
+    heard_free(second);
+    heard_free(want);
     world_close(&w);
 }
 
@@ -539,6 +595,8 @@ int main(void)
         cmocka_unit_test(test_drawn_picture_comes_back),
         cmocka_unit_test(test_previews),
         cmocka_unit_test(test_cancel_frees_pages_and_spares_others),
+        cmocka_unit_test(test_deadlines_and_priorities),
+        cmocka_unit_test(test_seen_pictures_are_remembered),
         cmocka_unit_test(test_closing_ends_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_request_copy),

@@ -173,7 +173,7 @@ static void check_golden(json_t *golden)
 static void test_goldens(void **state)
 {
     (void)state;
-    json_t *cases = load_json(TEMPLATES "cases.json");
+    json_t *cases = load_json(TEMPLATES "renderings.json");
     assert_true(json_array_size(cases) > 500);
     for (size_t i = 0; i < json_array_size(cases); i++)
         check_golden(json_array_get(cases, i));
