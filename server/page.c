@@ -29,16 +29,16 @@ static bool names_tag(const char *list, const char *etag)
 static void answer_file(struct exchange *x, const struct web_file *file)
 {
     bool known = names_tag(x->if_none_match, file->etag);
-    size_t size = known ? 0 : file->size;
-    char *copy = try_malloc(size + 1, 1);
+    char *copy = try_malloc(file->size, 1);
     if (!copy) {
         struct http_error e = {0};
         http_error_set(&e, PROBLEM_MEMORY, NULL, "no memory for the page");
         exchange_fail(x, &e);
         return;
     }
-    memcpy(copy, file->data, size);
-    exchange_reply_text(x, known ? 304 : 200, known ? NULL : file->content_type, copy, size);
+    memcpy(copy, file->data, file->size);
+    /* libmicrohttpd sends no body with a 304, but the length that it would have */
+    exchange_reply_text(x, known ? 304 : 200, file->content_type, copy, file->size);
     x->answer.headers = headers;
     x->answer.etag = file->etag;
 }

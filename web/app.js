@@ -1,7 +1,7 @@
 // Starts the page: what the server's model can do, which of the two views is shown, colours, keys, and news of the server.
 import { getJson, keepKey } from "./api.js";
 import { createChat } from "./chat.js";
-import { announce, byId, isCovered, say } from "./dom.js";
+import { announce, byId, isCovered, make, say } from "./dom.js";
 import { createDraw } from "./draw.js";
 import { pictureFiles, prepareEnlarging } from "./pictures.js";
 
@@ -115,7 +115,7 @@ function showView() {
     else byId(id).removeAttribute("aria-current");
   }
   document.body.classList.toggle("is-drawing", drawing);
-  if (!isCovered()) (drawing ? draw : chat).focus();
+  if (!isCovered() && !matchMedia("(pointer: coarse)").matches) (drawing ? draw : chat).focus(); // no keyboard over half a phone
 }
 window.addEventListener("hashchange", showView);
 
@@ -130,7 +130,7 @@ const THEMES = { auto: "as the system", light: "light", dark: "dark" };
 
 function showTheme() {
   const theme = document.documentElement.dataset.theme ?? "auto";
-  byId("theme").textContent = theme.charAt(0).toUpperCase() + theme.slice(1);
+  byId("theme").replaceChildren(make("span", { class: "wide" }, theme.charAt(0).toUpperCase() + theme.slice(1)));
   byId("theme").setAttribute("aria-label", `Colours: ${THEMES[theme]}`);
   return theme;
 }

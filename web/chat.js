@@ -212,7 +212,7 @@ export function createChat(app) {
     const words = [];
     const texts = usage?.completion_tokens_details?.text_tokens;
     if (texts) words.push(count(texts, "token"));
-    if (texts > 8 && ended > firstText) words.push(`${(((texts - 1) * 1000) / (ended - firstText)).toPrecision(3)} a second`);
+    if (texts > 8 && ended > firstText) words.push(`${(((texts - 1) * 1000) / (ended - firstText)).toLocaleString("en", { maximumSignificantDigits: 2 })} a second`);
     if (finish === "length") words.push("cut off at the limit");
     if (stopped) words.push("stopped");
     return words.join(" · ");

@@ -43,7 +43,7 @@ function hangSeries(order) {
   const node = make("section", { class: "series", "aria-label": order.prompt },
     make("div", { class: "placard" }, make("h2", { dir: "auto" }, order.prompt), label, again),
     waiting, failure,
-    make("div", { class: "grid" }, ...pictures.map((picture) => picture.node)));
+    make("div", { class: `grid of-${order.n}` }, ...pictures.map((picture) => picture.node)));
   const wall = byId("wall");
   byId("bare").hidden = true;
   wall.prepend(node);
