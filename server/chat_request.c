@@ -1,6 +1,7 @@
 #include "server/chat_request.h"
 
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "engine/prompt.h"
 #include "server/message_read.h"
 #include "server/state.h"
@@ -77,8 +78,7 @@ static void add_stop(const struct params *f, struct stop_list *stops, json_t *va
         param_fail(f, PROBLEM_INVALID, "stop", "must hold strings of 1 to %d bytes", MAX_STOP_BYTES);
         return;
     }
-    stops->text[stops->count] = json_string_value(value);
-    stops->length[stops->count++] = n;
+    stop_list_add(stops, json_string_value(value), n);
 }
 
 static void read_stop(const struct params *f, struct stop_list *stops)
@@ -117,6 +117,23 @@ static void read_logprobs(const struct params *f, struct text_options *text)
     param_int(f, "top_logprobs", 0, 20, &text->top_logprobs);
     if (param_find(f, "top_logprobs") && !text->logprobs)
         param_fail(f, PROBLEM_INVALID, "top_logprobs", "needs 'logprobs': true");
+}
+
+/* What the engine does with the request among others. */
+static void read_scheduling(const struct params *f, struct request *request)
+{
+    const char *salt = NULL;
+    size_t length = 0;
+    param_int(f, "priority", INT32_MIN, INT32_MAX, &request->priority);
+    param_string(f, "cache_salt", &salt, &length);
+    if (!salt)
+        return;
+    struct sha256 hash;
+    uint8_t digest[SHA256_BYTES];
+    sha256_init(&hash);
+    sha256_add(&hash, salt, length);
+    sha256_finish(&hash, digest);
+    memcpy(request->cache_salt, digest, sizeof request->cache_salt);
 }
 
 /* What the reply may hold. Absent: text, and pictures where the model draws. */
@@ -223,9 +240,9 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     const struct engine *engine = server_engine(server);
     const struct model_config *config = engine_config(engine);
     *c = (struct chat_request){.choices = 1, .seed = seed_choose()};
-    c->json = json_read_body(body, length, error);
+    json_t *json = json_read_body(body, length, error);
     c->request = request_new();
-    struct params f = {c->json, "", error};
+    struct params f = {json, "", error};
     model_param_check(server, &f);
     read_streaming(c, &f);
     seed_read(&f, &c->seed);
@@ -235,18 +252,19 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     read_logprobs(&f, &c->request->text);
     read_bias(&f, config, &c->request->text);
     read_stop(&f, &c->stops);
+    read_scheduling(&f, c->request);
     read_drawing(c, &f, engine_picture_tokens(engine) > 0);
     refuse_unsupported(&f);
     param_int(&f, "n", 1, server->options.max_choices, &c->choices);
     c->logprobs = c->request->text.logprobs;
     c->service_tier = param_find(&f, "service_tier") != NULL;
     build_prompt(c, server, &f);
+    json_decref(json);
 }
 
 void chat_request_release(struct chat_request *c)
 {
-    json_decref(c->json);
+    stop_list_release(&c->stops);
     request_close(c->request);
-    c->json = NULL;
     c->request = NULL;
 }

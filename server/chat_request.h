@@ -15,7 +15,6 @@ enum mixed_format {
 };
 
 struct chat_request {
-    json_t *json;            /* the body; texts below lie in it */
     struct request *request; /* with its prompt; the first choice's */
     struct prompt_usage prompt;
     int choices, previews; /* `n`; previews of each picture */

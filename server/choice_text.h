@@ -11,10 +11,12 @@
 enum { MAX_STOPS = 4, MAX_STOP_BYTES = 4096, MAX_TEXT_BYTES = 64 << 20 };
 
 struct stop_list {
-    const char *text[MAX_STOPS]; /* the request's JSON owns them */
+    char *text[MAX_STOPS]; /* malloc'ed */
     size_t length[MAX_STOPS];
     int count;
 };
+void stop_list_add(struct stop_list *, const char *text, size_t length); /* at most MAX_STOPS */
+void stop_list_release(struct stop_list *);
 
 struct choice_text {
     const struct tokenizer *tokenizer;

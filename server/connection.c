@@ -289,10 +289,9 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     if (in->x.answer.stream.next)
         in->x.answer.stream.close(in->x.answer.stream.context);
-    budget_give(&server->bodies, in->x.budgeted);
+    exchange_drop_body(&in->x);
     if (in->working)
         atomic_fetch_sub(&server->working, 1);
-    buffer_release(&in->x.body);
     free(in->x.answer.body);
     free(in->x.path);
     free(in);

@@ -57,6 +57,9 @@ struct exchange {
     struct answer answer;
 };
 
+/* The body was read and may go: a long reply need not hold it. */
+void exchange_drop_body(struct exchange *);
+
 /* Both take the text over. */
 void exchange_reply_text(struct exchange *, int status, const char *content_type, char *text, size_t length);
 void exchange_reply_json(struct exchange *, int status, json_t *);

@@ -36,6 +36,7 @@ static void refuse_if_set(const struct json_fields *f, const char *key)
 static void read_rope_scaling(struct rope_config *rope, const struct json_fields *f, int context)
 {
     const char *type = field_text(f, "rope_type", field_text(f, "type", "default"));
+    refuse_unless(f, "partial_rotary_factor", field_real(f, "partial_rotary_factor", 1, 0, 1) == 1);
     rope->theta = (float)field_real(f, "rope_theta", rope->theta, 1, 1e12);
     if (text_is(type, "default"))
         return;
@@ -78,7 +79,7 @@ static void read_llm(struct llm_config *c, const struct json_fields *f)
     if ((int64_t)c->heads * c->head_dim > MAX_WIDTH)
         field_fail(f, "head_dim", "is %d, too large for %d heads", c->head_dim, c->heads);
     const char *act = field_text(f, "hidden_act", "silu");
-    if (!text_is(act, "silu"))
+    if (!text_is(act, "silu") && !text_is(act, "swish"))
         field_fail(f, "hidden_act", "\"%.40s\" is not supported (silu is)", act);
 
     c->rope.theta = (float)field_real(f, "rope_theta", 10000, 1, 1e12);
@@ -86,8 +87,7 @@ static void read_llm(struct llm_config *c, const struct json_fields *f)
     struct json_fields parameters = field_object(f, "rope_parameters", "config.json: rope_parameters");
     read_rope_scaling(&c->rope, scaling.object ? &scaling : &parameters, c->context);
 
-    double whole = field_real(f, "partial_rotary_factor", 1, 0, 1);
-    refuse_unless(f, "partial_rotary_factor", whole == 1);
+    refuse_unless(f, "partial_rotary_factor", field_real(f, "partial_rotary_factor", 1, 0, 1) == 1);
     refuse_if_set(f, "sliding_window");
     refuse_if_set(f, "quantization_config");
     refuse_if_set(f, "num_experts");
@@ -102,8 +102,9 @@ static bool parse_activation(const char *name, enum activation *out)
         const char *name;
         enum activation act;
     } table[] = {
-        {"quick_gelu", ACT_QUICK_GELU}, {"gelu", ACT_GELU}, {"gelu_new", ACT_GELU_TANH},
-        {"gelu_pytorch_tanh", ACT_GELU_TANH}, {"silu", ACT_SILU},
+        {"quick_gelu", ACT_QUICK_GELU}, {"gelu", ACT_GELU}, {"gelu_python", ACT_GELU},
+        {"gelu_new", ACT_GELU_TANH}, {"gelu_fast", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH},
+        {"silu", ACT_SILU}, {"swish", ACT_SILU},
     };
     for (size_t i = 0; name && i < sizeof table / sizeof *table; i++) {
         if (strcmp(name, table[i].name) == 0) {
@@ -119,6 +120,21 @@ static void read_activation(const struct json_fields *f, const char *key, const 
     const char *name = field_text(f, key, fallback);
     if (!parse_activation(name, out))
         field_fail(f, key, "\"%.40s\" is not supported", name);
+}
+
+/* A number, or a list of one; of several the reference would lay the features side by side. */
+static void read_feature_layer(struct vision_config *c, const struct json_fields *top)
+{
+    const json_t *value = field_get(top, "vision_feature_layer"), *only = json_array_get(value, 0);
+    int64_t layer = -2;
+    if (json_is_array(value) && (json_array_size(value) != 1 || !json_is_integer(only)))
+        field_fail(top, "vision_feature_layer", "as a list of several is not supported");
+    else
+        layer = only ? json_integer_value(only) : field_int(top, "vision_feature_layer", -2, INT_MIN, INT_MAX);
+    if (layer < -c->layers - 1 || layer > c->layers)
+        field_fail(top, "vision_feature_layer", "is %lld, but the vision tower has %d layers", (long long)layer, c->layers);
+    else
+        c->run_layers = (int)(layer < 0 ? c->layers + 1 + layer : layer); /* hidden state 0 is the embeddings */
 }
 
 static void read_vision(struct vision_config *c, const struct json_fields *f, const struct json_fields *top)
@@ -142,17 +158,12 @@ static void read_vision(struct vision_config *c, const struct json_fields *f, co
     read_activation(f, "hidden_act", "quick_gelu", &c->activation);
     read_activation(top, "projector_hidden_act", "gelu", &c->projector_activation);
 
-    if (json_is_array(field_get(top, "vision_feature_layer"))) {
-        field_fail(top, "vision_feature_layer", "as a list is not supported");
-        return;
-    }
-    int layer = (int)field_int(top, "vision_feature_layer", -2, -c->layers - 1, c->layers);
-    c->run_layers = layer < 0 ? c->layers + 1 + layer : layer; /* hidden state 0 is the embeddings */
+    read_feature_layer(c, top);
     const char *strategy = field_text(top, "vision_feature_select_strategy", "default");
     c->keep_class_row = text_is(strategy, "full");
     if (!c->keep_class_row && !text_is(strategy, "default"))
         field_fail(top, "vision_feature_select_strategy", "\"%.40s\" is not supported", strategy);
-    refuse_unless(top, "multimodal_projector_bias", field_bool(top, "multimodal_projector_bias", true));
+    c->projector_bias = field_bool(top, "multimodal_projector_bias", true);
 }
 
 /* {"height": h, "width": w} or one number for both. */
@@ -234,8 +245,8 @@ static void read_scales(struct drawing_config *d, const struct json_fields *f)
     d->n_scales = (int)json_array_size(list);
     for (int i = 0; i < d->n_scales; i++) {
         json_int_t p = json_integer_value(json_array_get(list, (size_t)i));
-        if (p < 1 || p > 64 || (i > 0 && p <= d->scale[i - 1])) {
-            field_fail(f, "var_patch_nums", "must be rising sizes from 1 to 64");
+        if (i == 0 ? p != 1 : p <= d->scale[i - 1] || p > MAX_SCALE_SIDE) {
+            field_fail(f, "var_patch_nums", "must be rising sizes from 1, the first, to %d", MAX_SCALE_SIDE);
             return;
         }
         d->scale[i] = (int)p;
@@ -355,6 +366,7 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
         return err->status;
     struct json_fields vision = field_object(&f, "vision_config", "config.json: vision_config");
     read_vision(&c->vision, &vision, &f);
+    c->llm.tied_head = c->llm.tied_head || field_bool(&f, "tie_word_embeddings", false);
     const char *key = field_get(&f, "image_token_index") ? "image_token_index" : "image_token_id";
     c->image_id = (int32_t)field_int(&f, key, 32000, 0, c->llm.vocab - 1);
     if (c->kind == MODEL_VARGPT) {
@@ -367,7 +379,7 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
 
 static enum status read_folder(struct model_config *c, const struct checkpoint *ck, struct error *err)
 {
-    json_t *config = NULL, *generation = NULL, *preprocessor = NULL;
+    json_t *config = NULL, *generation = NULL, *preprocessor = NULL, *processor = NULL;
     enum status status = read_side_file(ck, "config.json", &config, err);
     if (status == STATUS_OK && !config)
         status = error_set(err, STATUS_BAD_FILE, "%.150s: holds no config.json", checkpoint_path(ck));
@@ -380,7 +392,12 @@ static enum status read_folder(struct model_config *c, const struct checkpoint *
     if (c->kind != MODEL_LLAMA && err->status == STATUS_OK) {
         if ((status = read_side_file(ck, "preprocessor_config.json", &preprocessor, err)))
             goto out;
+        if (!preprocessor && (status = read_side_file(ck, "processor_config.json", &processor, err)))
+            goto out;
         struct json_fields p = {preprocessor, "preprocessor_config.json", err};
+        struct json_fields whole = {processor, "processor_config.json", err};
+        if (processor) /* where transformers 5 saves it */
+            p = field_object(&whole, "image_processor", "processor_config.json: image_processor");
         read_preprocess(&c->vision.preprocess, &p, c->vision.image_size);
     }
     status = err->status;
@@ -388,6 +405,7 @@ out:
     json_decref(config);
     json_decref(generation);
     json_decref(preprocessor);
+    json_decref(processor);
     return status;
 }
 

@@ -327,6 +327,7 @@ BAD = [
     ("image_config", {"output_format": "gif"}), ("image_config", {"output_format": "tiff"}), ("image_config", {"partial_images": 10}),
     ("image_config", {"top_p": 0}), ("image_config", {"top_k": -1}), ("image_config", {"seed": "a"}), ("image_config", {"output_compression": 101}),
     ("mixed_format", "html"), ("max_images", 0), ("max_images", 17), ("ignore_eos", 1),
+    ("priority", "high"), ("priority", 2 ** 40), ("cache_salt", 3),
 ]
 
 
