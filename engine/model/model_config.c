@@ -153,6 +153,9 @@ static void read_vision(struct vision_config *c, const struct json_fields *f, co
         field_fail(f, "num_attention_heads", "is %d, which does not divide a width of %d", c->heads, c->hidden);
     if (c->patch_size > c->image_size)
         field_fail(f, "patch_size", "is larger than image_size");
+    int64_t side = c->image_size / c->patch_size;
+    if ((side * side + 1) * c->hidden > INT_MAX)
+        field_fail(f, "patch_size", "is %d: too many patches of width %d", c->patch_size, c->hidden);
     if (field_int(f, "num_channels", 3, 1, 64) != 3)
         field_fail(f, "num_channels", "must be 3");
     read_activation(f, "hidden_act", "quick_gelu", &c->activation);
@@ -369,6 +372,8 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
     c->llm.tied_head = c->llm.tied_head || field_bool(&f, "tie_word_embeddings", false);
     const char *key = field_get(&f, "image_token_index") ? "image_token_index" : "image_token_id";
     c->image_id = (int32_t)field_int(&f, key, 32000, 0, c->llm.vocab - 1);
+    if (c->image_id >= c->llm.vocab)
+        field_fail(&f, key, "is missing, and 32000 is not one of the %d tokens", c->llm.vocab);
     if (c->kind == MODEL_VARGPT) {
         if (field_int(&f, "hidden_size", c->llm.hidden, 1, MAX_WIDTH) != c->llm.hidden && field_get(&text, "hidden_size"))
             field_fail(&f, "hidden_size", "is not that of text_config");
