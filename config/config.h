@@ -48,6 +48,7 @@ struct config {
     char *model;
     int threads, cpu_level;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
+    int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
     int log_level;
     /* server */

@@ -1,5 +1,5 @@
-/* The handlers that the table of route.c names. Each leaves an answer in the exchange. rest: what follows the route's path
- * (an id in /v1/models/{id}), or "". */
+/* The handlers that the table of route.c names. Each leaves an answer in the exchange. rest: what follows the
+ * route's path (an id in /v1/models/{id}), or "". */
 #ifndef VARGPT_SERVER_ENDPOINTS_H
 #define VARGPT_SERVER_ENDPOINTS_H
 

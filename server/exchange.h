@@ -1,5 +1,6 @@
-/* One HTTP request and its answer, on the connection's own thread; free of libmicrohttpd. Handlers read the body and leave
- * an answer: whole bytes, JSON, an error, or a stream that is asked for more as the client reads. */
+/* One HTTP request and its answer, on the connection's own thread; free of libmicrohttpd. Handlers read the
+ * body and leave an answer: whole bytes, JSON, an error, or a stream that is asked for more as the client
+ * reads. */
 #ifndef VARGPT_SERVER_EXCHANGE_H
 #define VARGPT_SERVER_EXCHANGE_H
 
@@ -17,7 +18,8 @@ enum stream_step {
     STREAM_BROKEN, /* the client is gone, or we cannot go on */
 };
 
-/* A body that grows while it is sent. next blocks until it has something; close is called once, sent or not. */
+/* A body that grows while it is sent. next blocks until it has something; close is called once, sent or not.
+ */
 struct stream {
     enum stream_step (*next)(void *context, struct buffer *out);
     void (*close)(void *context);
@@ -46,6 +48,9 @@ struct exchange {
     size_t budgeted; /* bytes of the server's body budget held */
     struct answer answer;
 };
+
+/* The body was read and may go: a long reply need not hold it. */
+void exchange_drop_body(struct exchange *);
 
 /* Both take the text over. */
 void exchange_reply_text(struct exchange *, int status, const char *content_type, char *text, size_t length);

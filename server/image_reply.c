@@ -18,9 +18,9 @@ struct image_reply {
     struct reply_usage usage;
     uint64_t seed;
     int64_t created;
-    json_t *data;            /* [request.pictures] entries, null until drawn */
-    int *previews_sent;      /* [request.pictures] */
-    bool *has_ended;         /* [request.pictures] */
+    json_t *data;       /* [request.pictures] entries, null until drawn */
+    int *previews_sent; /* [request.pictures] */
+    bool *has_ended;    /* [request.pictures] */
     int n_ended;
     char size[24], native_size[24]; /* "256x256" */
     struct buffer *out;             /* of the step of a stream that runs */
@@ -106,7 +106,8 @@ static void feed(void *context, const struct reply_event *e)
     if (c->error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
-    case EVENT_TOKEN: return;
+    case EVENT_TOKEN:
+    case EVENT_SCALE: return;
     case EVENT_PREVIEW:
     case EVENT_PICTURE: take_picture(c, e->choice, &e->event); return;
     case EVENT_DONE:
@@ -115,9 +116,9 @@ static void feed(void *context, const struct reply_event *e)
         c->usage.text_tokens += e->event.usage.text_tokens;
         c->usage.picture_tokens += e->event.usage.picture_tokens;
         if (e->choice == 0)
-            c->request.prompt = (struct prompt_usage){e->event.usage.prompt_tokens,
-                                                      e->event.usage.prompt_picture_tokens,
-                                                      e->event.usage.cached_tokens};
+            c->request.prompt =
+                (struct prompt_usage){e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens,
+                                      e->event.usage.cached_tokens};
         return;
     case EVENT_FAILED: http_error_from(&c->error, e->event.error, NULL); return;
     }
@@ -157,8 +158,9 @@ static enum stream_step image_stream_next(void *context, struct buffer *out)
 
 static void answer_whole(struct image_reply *c)
 {
-    json_t *json = json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
-                             usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
+    json_t *json =
+        json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
+                  usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
     describe(c, json);
     struct buffer text;
     buffer_init(&text, SSE_BUFFER_BYTES);

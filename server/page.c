@@ -3,11 +3,12 @@
 
 #include "server/state.h"
 
-static const char page[] = "vargpt: an inference server for VARGPT models (text and images in, text and images out),\n"
-                           "with the interface of the OpenAI API. This server's model: %s\n\n"
-                           "    curl http://127.0.0.1:%d/v1/chat/completions -H 'Content-Type: application/json' \\\n"
-                           "      -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'\n\n"
-                           "Also: /v1/images/generations, /v1/models, /tokenize, /detokenize, /health\n";
+static const char page[] =
+    "vargpt: an inference server for VARGPT models (text and images in, text and images out),\n"
+    "with the interface of the OpenAI API. This server's model: %s\n\n"
+    "    curl http://127.0.0.1:%d/v1/chat/completions -H 'Content-Type: application/json' \\\n"
+    "      -d '{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello!\"}]}'\n\n"
+    "Also: /v1/images/generations, /v1/models, /tokenize, /detokenize, /health\n";
 
 void endpoint_page(struct exchange *x, const char *rest)
 {

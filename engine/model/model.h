@@ -120,6 +120,13 @@ struct vae {
     int attended_cells;       /* of the largest picture that attention goes over */
 };
 
+/* Called between the units of long passes (a layer, a block of the VAE): whoever runs the model may put something shorter
+ * in between, on the same arena above what is taken. */
+struct unit_hook {
+    void (*call)(void *context); /* NULL: none */
+    void *context;
+};
+
 struct model {
     struct backend *be;
     const struct backend_ops *op;
@@ -134,7 +141,14 @@ struct model {
     int32_t *iota;                 /* 0, 1, 2, ...: positions, slots and pages of unpaged attention */
     size_t weight_bytes;
     struct weights *weights; /* owns all of the above's memory */
+    struct unit_hook between_units;
 };
+
+static inline void model_between_units(const struct model *m)
+{
+    if (m->between_units.call)
+        m->between_units.call(m->between_units.context);
+}
 
 typedef void load_progress(void *context, double fraction);
 
