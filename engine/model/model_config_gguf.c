@@ -56,6 +56,8 @@ enum status model_config_read_gguf(struct model_config *c, const struct checkpoi
     l->attention_bias = checkpoint_find(ck, "language_model.model.layers.0.self_attn.q_proj.bias") != NULL;
     double eps;
     l->norm_eps = checkpoint_gguf_float(ck, "llama.attention.layer_norm_rms_epsilon", &eps) ? (float)eps : 1e-5f;
+    if (err->status == STATUS_OK && !(l->norm_eps >= 0 && l->norm_eps <= 1))
+        error_set(err, STATUS_BAD_FILE, "%.100s: llama.attention.layer_norm_rms_epsilon is out of range", checkpoint_path(ck));
     if (err->status == STATUS_OK && (l->heads % l->kv_heads || l->head_dim % 2 || l->heads * (int64_t)l->head_dim > MAX_WIDTH))
         error_set(err, STATUS_BAD_FILE, "%.100s: %d heads, %d key/value heads of %d values do not fit together",
                   checkpoint_path(ck), l->heads, l->kv_heads, l->head_dim);
