@@ -120,6 +120,10 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
         MHD_add_response_header(r, "X-Accel-Buffering", "no");
     }
+    if (a->etag)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, a->etag);
+    for (const struct answer_header *h = a->headers; h && h->name; h++)
+        MHD_add_response_header(r, h->name, h->value);
     if (a->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
@@ -210,6 +214,8 @@ static struct incoming *incoming_new(struct server *server, struct MHD_Connectio
     in->x = (struct exchange){.server = server,
                               .method = method,
                               .path = unescape_path(url),
+                              .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                                           MHD_HTTP_HEADER_IF_NONE_MATCH),
                               .started_ns = clock_ns(),
                               .socket = info ? info->connect_fd : -1};
     buffer_init(&in->x.body, server->options.max_body_bytes);
