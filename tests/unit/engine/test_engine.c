@@ -1,5 +1,5 @@
-/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are cut, or
- * whether it had to give its pages back on the way. */
+/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are
+ * cut, or whether it had to give its pages back on the way. */
 #include "cpu/cpu_backend.h"
 #include "engine/engine.h"
 
@@ -235,7 +235,8 @@ static struct request *crowd_member(const struct engine *e, int i)
 static uint64_t compare_crowd(struct engine_options options)
 {
     struct engine_status looked;
-    struct world alone = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
+    struct engine_options plain = {.max_sequences = 1, .step_rows = 1024, .cache_type = options.cache_type};
+    struct world alone = world_open(plain, 1);
     struct heard *want[CROWD], *got[CROWD];
     for (int i = 0; i < CROWD; i++) {
         want[i] = run_alone(alone.engine, crowd_member(alone.engine, i));
@@ -261,6 +262,13 @@ static void test_same_bytes_in_a_crowd(void **state)
 {
     (void)state;
     compare_crowd((struct engine_options){.max_sequences = 16});
+}
+
+static void test_same_bytes_from_short_caches(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_BF16});
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_I8});
 }
 
 static void test_same_bytes_in_small_steps(void **state)
@@ -299,7 +307,8 @@ static void test_same_bytes_from_cached_prefixes(void **state)
         heard_wait(second[i]);
         assert_same(first[i], second[i]);
         int prompt = second[i]->last.usage.prompt_tokens;
-        assert_int_equal(second[i]->last.usage.cached_tokens, i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
+        assert_int_equal(second[i]->last.usage.cached_tokens,
+                         i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
         heard_free(first[i]);
         heard_free(second[i]);
     }
@@ -360,7 +369,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     again->ids[again->n_ids++] = c->start_id;
     again->picture = xcalloc(1, sizeof *again->picture);
     again->n_pictures = 1;
-    again->picture[0] = (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
+    again->picture[0] =
+        (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
     again->picture[0].codes = xmalloc(n * sizeof *h->codes);
     memcpy(again->picture[0].codes, h->codes, n * sizeof *h->codes);
     for (size_t i = 0; i < n; i++)
@@ -370,7 +380,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     return again;
 }
 
-/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did. */
+/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did.
+ */
 static void test_drawn_picture_comes_back(void **state)
 {
     (void)state;
@@ -530,7 +541,8 @@ static enum status refused(struct engine *e, struct request *r)
 static void test_refusals(void **state)
 {
     (void)state;
-    struct world w = world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
+    struct world w =
+        world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
     struct engine *e = w.engine;
     struct request *r = text_request(5, 0);
     r->ids[3] = 912;
@@ -586,6 +598,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_a_crowd),
+        cmocka_unit_test(test_same_bytes_from_short_caches),
         cmocka_unit_test(test_same_bytes_in_small_steps),
         cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
