@@ -115,6 +115,7 @@ enum status engine_open(struct engine **out, struct backend *be, const struct en
     e->be = be;
     e->op = be->op;
     e->max_sequences = o->max_sequences > 0 ? o->max_sequences : 16;
+    e->cache_type = o->cache_type;
     e->max_queue = o->max_queue > 0 ? o->max_queue : 256;
     e->token_wait_steps = o->token_wait_steps > 0 ? o->token_wait_steps : 4;
     e->token_wait_ms = o->token_wait_ms > 0 ? o->token_wait_ms : 250;
