@@ -133,7 +133,6 @@ def test_draw_form(real, visit):
     assert "whole number" in v["#draw-complaint"].inner_text()
     v["#seed"].fill("7")
     v["#guidance"].fill("2.5")
-    v["input[value='1']"].check(force=True)
     v["#draw-start"].click()
     v["#wall .drawing .frame img"].first.wait_for()
     v["#draw-start"].wait_for()
@@ -147,6 +146,7 @@ def test_draw_form(real, visit):
 def test_stop_frees_the_slot(real, visit):
     v = visit(real, "/#draw")
     v["#prompt"].fill("a house")
+    v["input[value='4']"].check(force=True)
     v["#draw-start"].click()
     v["#wall .frame img"].first.wait_for()
     assert real.running() > 0
@@ -300,8 +300,10 @@ def test_loading_is_waited_for(visit, browser):
 def test_key_is_asked_for_and_kept(fake, visit):
     refusal = {"error": {"message": "no API key", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}}
 
+    keys = {"Bearer secret"}
+
     def guard(route):
-        if route.request.headers.get("authorization") == "Bearer secret":
+        if route.request.headers.get("authorization") in keys:
             return route.continue_()
         return route.fulfill(status=401, headers={"www-authenticate": "Bearer"}, json=refusal)
 
@@ -319,7 +321,7 @@ def test_key_is_asked_for_and_kept(fake, visit):
     v.page.reload()
     v["#welcome"].wait_for()
     assert v["#key"].is_hidden()
-    v.page.evaluate("sessionStorage.clear()")
+    keys.clear()
     v.ask("again", settled=False)
     v["#key"].wait_for()
     v["#key-cancel"].click()
@@ -406,6 +408,7 @@ def test_narrow_screens(fake, visit, width):
         assert box["x"] >= 0 and box["x"] + box["width"] <= width, button
     v["#tab-draw"].click()
     v["#prompt"].fill("z" * 100)
+    v["input[value='4']"].check(force=True)
     v["#prompt"].press("Enter")
     v["#draw-start"].wait_for()
     v[".grid .save"].last.wait_for()
@@ -436,4 +439,6 @@ def test_follows_the_text_unless_one_reads_above(fake, visit):
     v.page.evaluate("document.getElementById('scroll').scrollTop = 0")
     v["#down"].wait_for()
     v["#down"].click()
+    v.wait("() => " + at_end)
+    v["#message"].fill("a\nb\nc\nd\ne\nf")  # the composer grows
     v.wait("() => " + at_end)
