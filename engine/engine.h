@@ -22,6 +22,10 @@ struct engine_options {
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
      * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
     int token_wait_steps, token_wait_ms;
+    /* How text is chosen where a request does not say, in place of the checkpoint's own defaults. */
+    bool temperature_given, top_p_given, top_k_given;
+    float temperature, top_p;
+    int top_k;
     /* Load progress, 0..1, on the thread that calls engine_open; may be NULL. */
     void (*on_progress)(void *context, double fraction);
     void *progress_context;
