@@ -16,7 +16,7 @@ struct prompt_part {
     const char *text; /* TEXT; need not be NUL-terminated */
     size_t length;
     const struct picture *picture; /* SEEN; DRAWN without codes */
-    const int32_t *codes;          /* DRAWN: [engine_picture_tokens], range-checked here; or NULL */
+    const int32_t *codes;          /* DRAWN: [engine_picture_tokens], engine_submit checks their range; or NULL */
     size_t n_codes;
 };
 
@@ -27,7 +27,7 @@ struct prompt_message {
 };
 
 /* Renders, tokenizes and expands the conversation into request->ids and request->picture (which must be empty).
- * STATUS_BAD_REQUEST: the template refuses, a picture for a model that cannot look or draw, codes out of range.
+ * STATUS_BAD_REQUEST: the template refuses, a picture for a model that cannot look or draw, too few or many codes.
  * STATUS_TOO_LARGE: more ids than the context holds. On failure the request has no prompt. */
 enum status prompt_build(const struct engine *, const struct prompt_message *, size_t n_messages,
                          bool add_generation_prompt, struct request *, struct error *err);
