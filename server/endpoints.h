@@ -11,6 +11,7 @@ void endpoint_live(struct exchange *, const char *rest);
 void endpoint_models(struct exchange *, const char *rest);
 void endpoint_model(struct exchange *, const char *rest);
 void endpoint_chat(struct exchange *, const char *rest);
+void endpoint_completions(struct exchange *, const char *rest);
 void endpoint_images(struct exchange *, const char *rest);
 void endpoint_tokenize(struct exchange *, const char *rest);
 void endpoint_detokenize(struct exchange *, const char *rest);

@@ -23,6 +23,7 @@ static const struct route routes[] = {
     {"GET", "/v1/models", endpoint_models, false},
     {"GET", "/v1/models/...", endpoint_model, false},
     {"POST", "/v1/chat/completions", endpoint_chat, false},
+    {"POST", "/v1/completions", endpoint_completions, false},
     {"POST", "/v1/images/generations", endpoint_images, false},
     {"POST", "/tokenize", endpoint_tokenize, false},
     {"POST", "/detokenize", endpoint_detokenize, false},
