@@ -60,6 +60,7 @@ struct engine *fake_engine_open(int max_running)
     e->config = (struct model_config){
         .kind = MODEL_VARGPT, .name = "fake", .image_id = ID_IMAGE, .temperature = 1, .top_p = 1};
     e->config.llm.vocab = VOCAB;
+    e->config.drawing.n_scales = SCALES;
     e->max_running = max_running ? max_running : MAX_RUNNING;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
