@@ -96,6 +96,12 @@ static enum status serve(const struct config *c, struct cli_engine *e, struct se
         .max_body_bytes = (size_t)c->max_body,
         .max_pictures = c->max_pictures,
         .max_choices = c->max_choices,
+        .public_url = c->public_url,
+        .kept_pictures = c->kept_pictures,
+        .kept_seconds = c->kept_seconds,
+        .kept_bytes = (size_t)c->kept_bytes,
+        .fetch_hosts = c->fetch_hosts,
+        .fetch_seconds = c->fetch_seconds,
         .drain_seconds = c->drain_seconds,
     };
     enum status status = server_open(server, &options, err);

@@ -59,6 +59,11 @@ struct config {
     uint64_t max_body; /* bytes */
     int max_pictures, max_choices;
     int drain_seconds;
+    char *public_url; /* NULL = as the client calls the server */
+    int kept_pictures, kept_seconds;
+    uint64_t kept_bytes;
+    char *fetch_hosts; /* NULL = none */
+    int fetch_seconds;
     /* text; what was not given (config_given) is the checkpoint's own */
     double temperature, top_p, min_p;
     int top_k;

@@ -13,6 +13,7 @@ struct chat_choice {
     size_t given; /* bytes of text handed out in pieces */
     struct reply_usage usage;
     int n_pictures;
+    struct picture_frames frames; /* of the picture being drawn */
     bool ended;
     enum finish_reason finish;
     /* kept for a reply in one piece */

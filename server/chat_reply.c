@@ -221,7 +221,8 @@ static enum status submit(struct chat_reply *c, struct error *err)
             c->request.request = NULL;
         if (!request)
             return error_set(err, STATUS_NO_MEMORY, "no memory for %d choices", c->request.choices);
-        if (reply_submit(c->call.reply, engine, request, i, c->request.previews, err))
+        if (reply_submit(c->call.reply, engine, request, i,
+                         picture_output_previews(&c->request.output, c->request.previews), err))
             return err->status;
     }
     return STATUS_OK;

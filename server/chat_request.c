@@ -77,6 +77,8 @@ static void read_drawing(struct chat_request *c, const struct params *f, bool ca
     param_choice(f, "mixed_format", formats, &format);
     c->format = (enum mixed_format)format;
     read_modalities(f, can_draw, draw);
+    if (c->output.animated && c->previews > 0)
+        param_fail(&inner, PROBLEM_INVALID, "partial_images", "must be 0 for 'gif', which shows every scale");
     if (!c->stream)
         c->previews = 0;
 }

@@ -13,6 +13,8 @@ void endpoint_model(struct exchange *, const char *rest);
 void endpoint_chat(struct exchange *, const char *rest);
 void endpoint_completions(struct exchange *, const char *rest);
 void endpoint_images(struct exchange *, const char *rest);
+void endpoint_picture(struct exchange *, const char *rest);
+void endpoint_file(struct exchange *, const char *rest);
 void endpoint_tokenize(struct exchange *, const char *rest);
 void endpoint_detokenize(struct exchange *, const char *rest);
 

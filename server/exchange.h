@@ -34,6 +34,7 @@ struct answer {
     struct stream stream;  /* next != NULL: instead of body */
     char allow[64];        /* "" = no such header */
     int retry_after;       /* 0 = no such header */
+    int cache_seconds;     /* the client may keep it that long; 0 = nothing is said */
     bool close_connection; /* the rest of the request cannot be trusted */
 };
 
@@ -42,6 +43,7 @@ struct exchange {
     const char *method;
     char *path;           /* unescaped, without the query */
     char request_id[129]; /* the client's, or made here */
+    const char *host;     /* the Host header, or "" */
     int64_t started_ns;
     int socket; /* to see whether the client is still there */
     struct buffer body;

@@ -3,6 +3,7 @@
 #include "base/clock.h"
 #include "base/memory.h"
 #include "server/call.h"
+#include "server/picture_link.h"
 #include "server/sse.h"
 #include "server/state.h"
 
@@ -15,9 +16,10 @@ struct image_reply {
     struct reply_usage usage;
     uint64_t seed;
     int64_t created;
-    json_t *data;       /* [request.pictures] entries, null until drawn */
-    int *previews_sent; /* [request.pictures] */
-    bool *has_ended;    /* [request.pictures] */
+    json_t *data;                  /* [request.pictures] entries, null until drawn */
+    int *previews_sent;            /* [request.pictures] */
+    bool *has_ended;               /* [request.pictures] */
+    struct picture_frames *frames; /* [request.pictures] */
     int n_ended;
     char size[24], native_size[24]; /* "256x256" */
 };
@@ -26,6 +28,9 @@ static void image_reply_close(void *context)
 {
     struct image_reply *c = context;
     reply_close(c->call.reply);
+    for (int i = 0; i < c->request.pictures; i++)
+        picture_frames_release(&c->frames[i]);
+    free(c->frames);
     image_request_release(&c->request);
     json_decref(c->data);
     free(c->previews_sent);
@@ -33,23 +38,39 @@ static void image_reply_close(void *context)
     free(c);
 }
 
-/* {"b64_json", "seed", "ordinal"}, or NULL with the error noted. */
-static json_t *picture_json(struct image_reply *c, const struct event *e)
+/* The picture itself, or a link to it. */
+static enum status append_picture(struct image_reply *c, const struct event *e,
+                                  const struct picture_frames *frames, struct buffer *out, struct error *err)
+{
+    const struct picture_output *output = &c->request.output;
+    if (!c->request.link)
+        return picture_output_base64(output, e, frames, out, err);
+    struct buffer file;
+    buffer_init(&file, SSE_BUFFER_BYTES);
+    if (picture_output_file(output, e, frames, &file, err) == STATUS_OK)
+        picture_link_append(c->call.exchange, picture_output_type(output), &file, out, err);
+    buffer_release(&file);
+    return err->status;
+}
+
+/* {"b64_json" or "url", "seed", "ordinal"}, or NULL with the error noted. */
+static json_t *picture_json(struct image_reply *c, int index, const struct event *e)
 {
     struct error err = {0};
-    struct buffer base64;
+    struct buffer text;
     json_t *json = NULL;
-    buffer_init(&base64, SSE_BUFFER_BYTES);
-    if (picture_output_append(&c->request.output, e, &base64, &err))
+    buffer_init(&text, SSE_BUFFER_BYTES);
+    if (append_picture(c, e, &c->frames[index], &text, &err))
         goto out;
-    json = json_pack("{s:o, s:I, s:I}", "b64_json", json_stringn_nocheck(base64.data, base64.length), "seed",
-                     (json_int_t)e->seed, "ordinal", (json_int_t)e->ordinal);
+    json = json_pack("{s:o, s:I, s:I}", c->request.link ? "url" : "b64_json",
+                     json_stringn_nocheck(text.data, text.length), "seed", (json_int_t)e->seed, "ordinal",
+                     (json_int_t)e->ordinal);
     if (!json)
         error_set(&err, STATUS_NO_MEMORY, "no memory for a picture");
 out:
     if (err.status)
         http_error_from(&c->call.error, &err, NULL);
-    buffer_release(&base64);
+    buffer_release(&text);
     return json;
 }
 
@@ -57,8 +78,8 @@ out:
 static void describe(const struct image_reply *c, json_t *json)
 {
     json_object_set_new(json, "background", json_string("opaque"));
-    json_object_set_new(json, "output_format", json_string(picture_format_name(c->request.output.format)));
-    json_object_set_new(json, "quality", json_string("auto"));
+    json_object_set_new(json, "output_format", json_string(picture_output_type(&c->request.output)));
+    json_object_set_new(json, "quality", json_string(c->request.quality));
     json_object_set_new(json, "size", json_string(c->size));
     json_object_set_new(json, "native_size", json_string(c->native_size));
 }
@@ -86,7 +107,10 @@ static void send_picture(struct image_reply *c, int index, const struct event *e
 
 static void take_picture(struct image_reply *c, int index, const struct event *e)
 {
-    json_t *json = picture_json(c, e);
+    if (picture_output_keep(&c->request.output, e, &c->frames[index]))
+        return;
+    json_t *json = picture_json(c, index, e);
+    picture_frames_release(&c->frames[index]);
     if (!json)
         return;
     if (c->request.stream)
@@ -160,7 +184,8 @@ static enum status submit(struct image_reply *c, struct error *err)
             c->request.request = NULL;
         if (!request)
             return error_set(err, STATUS_NO_MEMORY, "no memory for %d pictures", c->request.pictures);
-        if (reply_submit(c->call.reply, engine, request, i, c->request.previews, err))
+        if (reply_submit(c->call.reply, engine, request, i,
+                         picture_output_previews(&c->request.output, c->request.previews), err))
             return err->status;
     }
     return STATUS_OK;
@@ -177,6 +202,7 @@ static struct image_reply *image_reply_new(struct exchange *x, struct image_requ
     c->seed = c->request.request->draw.seed;
     c->data = json_array();
     c->previews_sent = xcalloc((size_t)c->request.pictures, sizeof c->previews_sent[0]);
+    c->frames = xcalloc((size_t)c->request.pictures, sizeof c->frames[0]);
     c->has_ended = xcalloc((size_t)c->request.pictures, sizeof c->has_ended[0]);
     for (int i = 0; i < c->request.pictures; i++)
         json_array_append_new(c->data, json_null());

@@ -25,6 +25,8 @@ static const struct route routes[] = {
     {"POST", "/v1/chat/completions", endpoint_chat, false},
     {"POST", "/v1/completions", endpoint_completions, false},
     {"POST", "/v1/images/generations", endpoint_images, false},
+    {"GET", "/images/...", endpoint_picture, false},
+    {"GET", "/v1/files/...", endpoint_file, false},
     {"POST", "/tokenize", endpoint_tokenize, false},
     {"POST", "/detokenize", endpoint_detokenize, false},
 };

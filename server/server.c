@@ -6,7 +6,9 @@
 #include "base/sha256.h"
 #include "server/connection.h"
 #include "server/loopback.h"
+#include "server/picture_store.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <netdb.h>
@@ -28,6 +30,11 @@ enum {
     END_SECONDS = 10, /* for the rest, once draining is over */
     BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
     DECODERS = 4,     /* pictures being decoded at once */
+    FETCHERS = 8,     /* pictures being fetched at once */
+    DEFAULT_KEPT = 256,
+    DEFAULT_KEPT_SECONDS = 3600,
+    DEFAULT_KEPT_BYTES = 256 << 20,
+    DEFAULT_FETCH_SECONDS = 10,
     BACKLOG = 512,
     SPARE_FILES = 64,
 };
@@ -68,6 +75,20 @@ void server_make_id(char out[SERVER_ID_BYTES], const char *prefix)
         snprintf(out + n, 3, "%02x", random[i]);
 }
 
+/* An URL's last slash is left out: paths begin with one. */
+static void set_picture_options(struct server *s, const struct server_options *o)
+{
+    size_t n = o->public_url ? strlen(o->public_url) : 0;
+    while (n > 0 && o->public_url[n - 1] == '/')
+        n--;
+    s->options.public_url = n ? xstrndup(o->public_url, n) : NULL;
+    s->options.kept_pictures = o->kept_pictures ? o->kept_pictures : DEFAULT_KEPT;
+    s->options.kept_seconds = o->kept_seconds ? o->kept_seconds : DEFAULT_KEPT_SECONDS;
+    s->options.kept_bytes = o->kept_bytes ? o->kept_bytes : DEFAULT_KEPT_BYTES;
+    s->options.fetch_hosts = o->fetch_hosts && o->fetch_hosts[0] ? xstrdup(o->fetch_hosts) : NULL;
+    s->options.fetch_seconds = o->fetch_seconds ? o->fetch_seconds : DEFAULT_FETCH_SECONDS;
+}
+
 static void set_options(struct server *s, const struct server_options *o)
 {
     bool any_name = o->model_name && strcmp(o->model_name, "*") == 0;
@@ -79,6 +100,7 @@ static void set_options(struct server *s, const struct server_options *o)
     s->options.max_pictures = o->max_pictures ? o->max_pictures : DEFAULT_PICTURES;
     s->options.max_choices = o->max_choices ? o->max_choices : DEFAULT_CHOICES;
     s->options.drain_seconds = o->drain_seconds ? o->drain_seconds : DEFAULT_DRAIN_SECONDS;
+    set_picture_options(s, o);
     if (o->model_name && !any_name)
         s->model_name = xstrdup(o->model_name);
 }
@@ -147,6 +169,10 @@ static enum status open_socket(struct server *s, int *fd, struct error *err)
 static void server_free(struct server *s)
 {
     sem_destroy(&s->decoders);
+    sem_destroy(&s->fetchers);
+    picture_store_close(s->pictures);
+    free((char *)s->options.public_url);
+    free((char *)s->options.fetch_hosts);
     free((char *)s->options.host);
     free((char *)s->options.model_name);
     free(s->model_name);
@@ -163,6 +189,10 @@ enum status server_open(struct server **out, const struct server_options *option
     s->pixels.maximum = pixel_budget;
     s->bodies.maximum = BODY_TIMES * s->options.max_body_bytes;
     sem_init(&s->decoders, 0, DECODERS);
+    sem_init(&s->fetchers, 0, FETCHERS);
+    s->pictures =
+        picture_store_open(s->options.kept_pictures, s->options.kept_bytes, s->options.kept_seconds);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
     raise_file_limit(s->options.max_connections);
     if (open_socket(s, &fd, err))
         goto fail;

@@ -14,7 +14,16 @@ struct server_options {
     size_t max_body_bytes;  /* 0 = 64 MiB */
     int max_pictures;       /* in one request; 0 = 16 */
     int max_choices;        /* `n`; 0 = 10 */
-    int drain_seconds;      /* how long server_close lets replies finish; 0 = 30 */
+    /* pictures kept for links to them; NULL: links begin with the address that the client used */
+    const char *public_url;
+    int kept_pictures, kept_seconds; /* 0 = 256, 3600 */
+    size_t kept_bytes;               /* 0 = 256 MiB */
+    /* http and https URLs of pictures in requests: "host", "*.domain", "*", each perhaps with :port,
+     * separated by commas; NULL: none is fetched */
+    const char *fetch_hosts;
+    int fetch_seconds;       /* for one picture, redirects included; 0 = 10 */
+    bool fetch_from_private; /* for tests: also from addresses that are not public */
+    int drain_seconds;       /* how long server_close lets replies finish; 0 = 30 */
 };
 
 /* Starts listening. Until server_attach every path but /health/live answers 503 with the load progress. */

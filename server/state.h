@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct MHD_Daemon;
+struct picture_store;
 
 /* Bytes that all requests together may hold; taken and given from any thread. */
 struct budget {
@@ -37,6 +38,8 @@ struct server {
 
     struct budget bodies, pixels; /* of all requests together */
     sem_t decoders;               /* pictures being decoded at once */
+    sem_t fetchers;               /* pictures being fetched at once */
+    struct picture_store *pictures;
 };
 
 /* NULL while the model loads. */

@@ -1,6 +1,7 @@
 /* The server over the stand-in engine, for tests of the HTTP side:
  *     fake_server [host=H] [port=N] [running=N] [body=BYTES] [connections=N] [drain=N] [loading=SECONDS]
- * [model=NAME] Prints its port, and ends at SIGTERM or SIGINT. */
+ * [model=NAME] [public_url=URL] [kept_pictures=N] [kept_seconds=N] [kept_bytes=N] [fetch_hosts=PATTERNS]
+ * [fetch_seconds=N] [fetch_from_private=1] Prints its port, and ends at SIGTERM or SIGINT. */
 #include "base/log.h"
 #include "server/server.h"
 #include "tests/server/fake_engine.h"
@@ -35,6 +36,13 @@ int main(int argc, char **argv)
                                      .model_name = option(argc, argv, "model", NULL),
                                      .max_connections = number(argc, argv, "connections", 0),
                                      .max_body_bytes = (size_t)number(argc, argv, "body", 0),
+                                     .public_url = option(argc, argv, "public_url", NULL),
+                                     .kept_pictures = number(argc, argv, "kept_pictures", 0),
+                                     .kept_seconds = number(argc, argv, "kept_seconds", 0),
+                                     .kept_bytes = (size_t)number(argc, argv, "kept_bytes", 0),
+                                     .fetch_hosts = option(argc, argv, "fetch_hosts", NULL),
+                                     .fetch_seconds = number(argc, argv, "fetch_seconds", 0),
+                                     .fetch_from_private = number(argc, argv, "fetch_from_private", 0),
                                      .drain_seconds = number(argc, argv, "drain", 2)};
     sigset_t stop;
     int signal_number;
