@@ -69,7 +69,7 @@ static json_t *picture_json(struct image_reply *c, int index, const struct event
         error_set(&err, STATUS_NO_MEMORY, "no memory for a picture");
 out:
     if (err.status)
-        http_error_from(&c->call.error, &err, NULL);
+        http_error_from(&c->call.error, &err, c->request.link ? "response_format" : NULL);
     buffer_release(&text);
     return json;
 }

@@ -24,7 +24,7 @@ static void read_quality(struct image_request *r, const struct params *f)
         float guidance;
         int top_k;
     } presets[] = {{"auto", 1.5f, 900}, {"low", 0, 900},         {"medium", 1.5f, 900},
-                   {"high", 3.0f, 600}, {"standard", 1.5f, 900}, {"hd", 3.0f, 600}};
+                   {"high", 3.0f, 600}, {"medium", 1.5f, 900}, {"high", 3.0f, 600}};
     static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
     int quality = 0;
     param_choice(f, "quality", qualities, &quality);

@@ -97,7 +97,7 @@ enum status picture_store_put(struct picture_store *s, const char *type, const v
                               char name[PICTURE_NAME_BYTES], struct error *err)
 {
     if (s->max_count == 0 || length > s->max_bytes)
-        return error_set(err, STATUS_TOO_LARGE, "a picture of %zu bytes is more than may be kept here",
+        return error_set(err, STATUS_BAD_REQUEST, "a picture of %zu bytes is more than may be kept here",
                          length);
     struct kept *k = try_malloc(1, sizeof *k + length);
     if (!k || !make_name(name)) {

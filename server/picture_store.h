@@ -18,7 +18,7 @@ struct picture_store *picture_store_open(int count, size_t bytes, int seconds);
 void picture_store_close(struct picture_store *); /* accepts NULL */
 
 /* Keeps a copy of a file and makes up its name: lower-case hexadecimal digits, NUL-terminated. type: "png",
- * static. STATUS_TOO_LARGE when it alone is over the limit, STATUS_NO_MEMORY. */
+ * static. STATUS_BAD_REQUEST when it alone is over the limit, STATUS_NO_MEMORY. */
 enum status picture_store_put(struct picture_store *, const char *type, const void *bytes, size_t length,
                               char name[PICTURE_NAME_BYTES], struct error *err);
 

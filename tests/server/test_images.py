@@ -189,12 +189,13 @@ def test_links_end(start):
 
 
 def test_links_take_bounded_memory(start):
-    server = start(kept_bytes=100000)
+    size = len(base64.b64decode(start().post(PATH, {"prompt": "a", "size": "128x128"}).json()["data"][0]["b64_json"]))
+    server = start(kept_bytes=size * 10)
     paths = [link_of(server, size="128x128", seed=i).split(str(server.port))[1] for i in range(30)]
     kept = [r for r in map(server.http.get, paths) if r.status_code == 200]
-    assert 0 < len(kept) < 30 and sum(len(r.content) for r in kept) <= 100000
-    tiny = start(kept_bytes=100)
-    assert "kept" in error_of(tiny.post(PATH, {"prompt": "a", "response_format": "url"}))["message"]
+    assert 0 < len(kept) < 30 and sum(len(r.content) for r in kept) <= size * 10
+    tiny = start(kept_bytes=1024, kept_pictures=1)
+    error_of(tiny.post(PATH, {"prompt": "a", "response_format": "url", "size": "1024x1024"}), 400)
 
 
 def test_links_come_back(fake):
