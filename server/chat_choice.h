@@ -14,7 +14,7 @@ struct chat_choice {
     struct reply_usage usage;
     int n_pictures;
     struct picture_frames frames; /* of the picture being drawn */
-    bool ended;
+    bool begun, ended;            /* its first event has come; its last */
     enum finish_reason finish;
     /* kept for a reply in one piece */
     json_t *images;         /* entries of message.images */

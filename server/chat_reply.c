@@ -121,6 +121,40 @@ static void fail(struct chat_reply *c, const struct error *err)
     http_error_from(&c->call.error, err, NULL);
 }
 
+/* Takes the member that tells how far it is. */
+static void send_progress(struct chat_reply *c, int choice, const char *name, json_t *progress)
+{
+    json_t *chunk =
+        envelope(c, "chat.completion.chunk",
+                 json_pack("[{s:i, s:{}, s:n, s:n}]", "index", choice, "delta", "logprobs", "finish_reason"));
+    if (c->request.include_usage)
+        json_object_set_new(chunk, "usage", json_null());
+    json_object_set_new(chunk, name, progress);
+    sse_append(c->call.out, NULL, chunk);
+}
+
+static void send_prompt_progress(struct chat_reply *c, int choice, int processed)
+{
+    int64_t ms = (clock_ns() - c->call.exchange->started_ns) / 1000000;
+    send_progress(c, choice, "prompt_progress",
+                  json_pack("{s:i, s:i, s:I}", "total", c->request.prompt.tokens, "processed", processed,
+                            "time_ms", (json_int_t)ms));
+}
+
+/* What return_progress asks for: that the prompt is read, and each scale of a picture. */
+static void tell_progress(struct chat_reply *c, const struct reply_event *e)
+{
+    struct chat_choice *h = &c->choice[e->choice];
+    if (!c->request.progress || !c->request.stream)
+        return;
+    if (!h->begun)
+        send_prompt_progress(c, e->choice, c->request.prompt.tokens);
+    if (e->event.type == EVENT_SCALE)
+        send_progress(c, e->choice, "picture_progress",
+                      json_pack("{s:i, s:i, s:i}", "index", e->event.picture_index, "scale", e->event.scale,
+                                "scales", e->event.n_scales));
+}
+
 /* An event of the reply. */
 static void chat_feed(void *context, const struct reply_event *e)
 {
@@ -134,6 +168,8 @@ static void chat_feed(void *context, const struct reply_event *e)
         fail(c, e->event.error);
         return;
     }
+    tell_progress(c, e);
+    h->begun = true;
     if (chat_choice_feed(h, &e->event, &image, &err)) {
         fail(c, &err);
         return;
@@ -171,6 +207,8 @@ static void chat_begin(void *context)
     struct chat_reply *c = context;
     for (int i = 0; i < c->request.choices; i++)
         send_chunk(c, i, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), json_null(), NULL);
+    for (int i = 0; c->request.progress && i < c->request.choices; i++)
+        send_prompt_progress(c, i, 0);
 }
 
 static void chat_answer(void *context)
@@ -212,6 +250,8 @@ static enum status submit(struct chat_reply *c, struct error *err)
     struct engine *engine = server_engine(c->call.exchange->server);
     if (reply_open(&c->call.reply, c->request.choices, err))
         return err->status;
+    if (c->request.progress)
+        reply_want_scales(c->call.reply);
     for (int i = 0; i < c->request.choices; i++)
         chat_choice_init(&c->choice[i], &c->request, engine_tokenizer(engine));
     for (int i = 0; i < c->request.choices; i++) {

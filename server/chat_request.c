@@ -113,6 +113,7 @@ static void read_streaming(struct chat_request *c, const struct params *f)
     json_t *options = param_object(f, "stream_options");
     struct params inner = {options, "stream_options.", f->error};
     param_bool(f, "stream", &c->stream);
+    param_bool(f, "return_progress", &c->progress);
     if (options && !c->stream)
         param_fail(f, PROBLEM_INVALID, "stream_options", "needs 'stream': true");
     param_bool(&inner, "include_usage", &c->include_usage);

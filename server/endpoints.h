@@ -15,6 +15,8 @@ void endpoint_completions(struct exchange *, const char *rest);
 void endpoint_images(struct exchange *, const char *rest);
 void endpoint_picture(struct exchange *, const char *rest);
 void endpoint_file(struct exchange *, const char *rest);
+void endpoint_not_offered(struct exchange *, const char *rest); /* OpenAI's, not ours yet */
+void endpoint_openapi(struct exchange *, const char *rest);
 void endpoint_tokenize(struct exchange *, const char *rest);
 void endpoint_detokenize(struct exchange *, const char *rest);
 

@@ -33,6 +33,19 @@ void endpoint_completions(struct exchange *x, const char *rest)
     completion_request_release(&request);
 }
 
+/* The body was read, so that the client comes to see the answer. */
+void endpoint_not_offered(struct exchange *x, const char *rest)
+{
+    struct http_error e = {0};
+    (void)rest;
+    exchange_drop_body(x);
+    http_error_set(&e, PROBLEM_OPERATION, NULL,
+                   "%.60s is not supported yet; there are /v1/chat/completions, /v1/completions and "
+                   "/v1/images/generations",
+                   x->path);
+    exchange_fail(x, &e);
+}
+
 void endpoint_images(struct exchange *x, const char *rest)
 {
     struct image_request request;

@@ -23,7 +23,7 @@ static void read_quality(struct image_request *r, const struct params *f)
         const char *echoed;
         float guidance;
         int top_k;
-    } presets[] = {{"auto", 1.5f, 900}, {"low", 0, 900},         {"medium", 1.5f, 900},
+    } presets[] = {{"auto", 1.5f, 900}, {"low", 0, 900},       {"medium", 1.5f, 900},
                    {"high", 3.0f, 600}, {"medium", 1.5f, 900}, {"high", 3.0f, 600}};
     static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
     int quality = 0;

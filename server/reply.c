@@ -29,6 +29,8 @@ struct reply {
     size_t queued_bytes;
     bool closed, broken;
 
+    bool scales; /* EVENT_SCALE is wanted; set before the first submit */
+
     int wake; /* eventfd: readable while the queue is not empty */
     struct engine *engine;
     int n_slots;
@@ -169,7 +171,7 @@ static void on_event(void *context, const struct event *e)
     struct slot *slot = context;
     struct reply *r = slot->reply;
     bool ends = e->type == EVENT_DONE || e->type == EVENT_FAILED;
-    bool skip = e->type == EVENT_SCALE;
+    bool skip = e->type == EVENT_SCALE && !r->scales;
     struct reply_event *copy = skip ? NULL : copy_event(e, slot->choice);
     pthread_mutex_lock(&r->lock);
     size_t bytes = event_bytes(e);
@@ -193,6 +195,11 @@ static void on_event(void *context, const struct event *e)
     else
         pthread_mutex_unlock(&r->lock);
     reply_event_free(copy);
+}
+
+void reply_want_scales(struct reply *r)
+{
+    r->scales = true;
 }
 
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,

@@ -143,6 +143,12 @@ static void draw(struct run *r, struct usage *usage, int index)
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
         bool last = scale == SCALES - 1;
+        tell(r, &(struct event){.type = EVENT_SCALE,
+                                .picture_index = index,
+                                .scale = scale,
+                                .n_scales = SCALES,
+                                .seed = seed,
+                                .ordinal = ordinal});
         if (last || r->request->draw.previews >> scale & 1)
             tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW,
                                     .picture = &picture,
