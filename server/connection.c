@@ -261,7 +261,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (!in) {
         size_t declared;
         *state = in = incoming_new(server, connection, url, method);
-        connection_check(connection, server, url, method, version, &declared, &in->error);
+        connection_check(connection, server, in->x.path, method, version, &declared, &in->error);
         return in->error.problem == PROBLEM_NONE ? MHD_YES : refuse(in);
     }
     if (*n) {

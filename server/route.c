@@ -88,13 +88,29 @@ static void run(struct exchange *x, const struct route *r, const char *rest)
     r->run(x, rest);
 }
 
+/* Without slashes at its end; malloc'ed. */
+static char *normal_path(const char *path)
+{
+    size_t n = strlen(path);
+    while (n > 1 && path[n - 1] == '/')
+        n--;
+    return xstrndup(path, n);
+}
+
+bool route_takes(const char *method, const char *path)
+{
+    char *normal = normal_path(path);
+    bool found = false;
+    for (int i = 0; i < N_ROUTES; i++)
+        found |= match(&routes[i], normal) && same_method(&routes[i], method);
+    free(normal);
+    return found;
+}
+
 void route_run(struct exchange *x)
 {
-    char *path = xstrdup(x->path);
-    size_t n = strlen(path);
+    char *path = normal_path(x->path);
     const char *known = NULL;
-    while (n > 1 && path[n - 1] == '/')
-        path[--n] = 0;
     for (int i = 0; i < N_ROUTES; i++) {
         const char *rest = match(&routes[i], path);
         if (rest && same_method(&routes[i], x->method)) {
