@@ -2,7 +2,7 @@
  * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
  * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
  * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
- *   /cancelled       says how many were cancelled
+ *   /cancelled       says how many were cancelled   /clock N      its clock every 5 ms
  */
 #include "tests/server/fake_engine.h"
 #include "base/clock.h"
@@ -129,6 +129,14 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
     }
 }
 
+/* "t", the clock's nanoseconds and a space; for bench/http. */
+static void say_clock(struct run *r, struct usage *usage)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "t%lld ", (long long)clock_ns());
+    say(r, usage, text, (size_t)n, 0);
+}
+
 static void draw(struct run *r, struct usage *usage, int index)
 {
     static const int sizes[SCALES] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
@@ -205,6 +213,9 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
     } else if (is_command(&text, "/forever")) {
         while (!pause_run(r, 5))
             say(r, usage, "x", 1, 0);
+    } else if (is_command(&text, "/clock")) {
+        for (long n = strtol(text, NULL, 10); n > 0 && !pause_run(r, 5); n--)
+            say_clock(r, usage);
     } else if (is_command(&text, "/slow")) {
         say(r, usage, text, strlen(text), 10);
     } else if (is_command(&text, "/flood")) {

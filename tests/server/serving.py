@@ -115,9 +115,9 @@ def status_of(reply):
     return int(reply.split(b" ", 2)[1]) if reply.startswith(b"HTTP/1.") else None
 
 
-def start_fake(**options):
+def start_fake(log=None, **options):
     ready = not options.get("loading")
-    return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready)
+    return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready, log=log)
 
 
 def start_real(checkpoint, *options):
