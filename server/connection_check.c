@@ -1,5 +1,7 @@
 #include "server/connection_check.h"
 
+#include "server/cors.h"
+#include "server/keys.h"
 #include "server/loopback.h"
 
 #include <microhttpd.h>
@@ -8,8 +10,8 @@
 #include <strings.h>
 
 struct headers {
-    int lengths, hosts, codings, types, origins;
-    const char *length, *host, *coding, *type, *origin;
+    int lengths, hosts, codings, types, origins, keys;
+    const char *length, *host, *coding, *type, *origin, *key;
     bool bad_name, bad_value;
 };
 
@@ -53,6 +55,7 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
     note(name, "Transfer-Encoding", value, &h->coding, &h->codings);
     note(name, "Content-Type", value, &h->type, &h->types);
     note(name, "Origin", value, &h->origin, &h->origins);
+    note(name, "Authorization", value, &h->key, &h->keys);
     return MHD_YES;
 }
 
@@ -61,7 +64,7 @@ static void check_framing(const struct headers *h, const char *version, struct h
     if (h->bad_name || h->bad_value)
         http_error_set(e, PROBLEM_HTTP, NULL,
                        "a header's name or value holds a character that is not allowed");
-    if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1)
+    if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1 || h->keys > 1)
         http_error_set(e, PROBLEM_HTTP, NULL, "a header that must be unique is sent twice");
     if (h->lengths && h->codings)
         http_error_set(e, PROBLEM_HTTP, NULL, "Content-Length and Transfer-Encoding exclude each other");
@@ -83,12 +86,13 @@ static bool is_json(const char *type)
 
 static void check_origin(const struct headers *h, const struct server *server, struct http_error *e)
 {
-    if (!server->loopback)
+    const char *allowed = server->options.cors_origins;
+    if (!server->loopback || key_ring_is_locked(server->keys)) /* a web page has no key */
         return;
     if (h->host && !loopback_host(h->host))
         http_error_set(e, PROBLEM_FORBIDDEN, NULL,
                        "this server listens on this machine only: use localhost or 127.0.0.1 as its name");
-    if (h->origin && !loopback_origin(h->origin))
+    if (h->origin && !loopback_origin(h->origin) && !cors_allows(allowed, h->origin))
         http_error_set(e, PROBLEM_FORBIDDEN, NULL, "web pages of other origins may not use this server");
 }
 
