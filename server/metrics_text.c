@@ -117,7 +117,7 @@ static void append_replies(struct buffer *b, const struct metrics *m)
 static void append_counts(struct buffer *b, const struct metrics *m)
 {
     gauge(b, "vargpt_connections", "Open connections.", atomic_load(&m->connections));
-    counter(b, "vargpt_connections_total", "Connections taken so far.", atomic_load(&m->accepted));
+    counter(b, "vargpt_connections_accepted_total", "Connections taken so far.", atomic_load(&m->accepted));
     counter(b, "vargpt_prompt_tokens_total", "Tokens of prompts, picture rows included.",
             atomic_load(&m->prompt_tokens));
     counter(b, "vargpt_cached_tokens_total", "Of them, found in the prefix cache.",
