@@ -35,6 +35,19 @@ static bool has_control(const char *s, size_t n)
     return false;
 }
 
+/* libmicrohttpd appends a folded line to the header's name: "Content-Length:\r\n 5" arrives as
+ * "Content-Length5", and the body would be taken for the next request. */
+static bool is_folded(const char *name, size_t length)
+{
+    static const char *const framing[] = {"Content-Length", "Transfer-Encoding"};
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(framing[i]);
+        if (length > n && strncasecmp(name, framing[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void note(const char *name, const char *wanted, const char *value, const char **out, int *count)
 {
     if (strcasecmp(name, wanted) != 0)
@@ -48,7 +61,7 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
 {
     struct headers *h = context;
     (void)kind;
-    h->bad_name |= !is_token(name, name_length);
+    h->bad_name |= !is_token(name, name_length) || is_folded(name, name_length);
     h->bad_value |= has_control(value, value_length);
     note(name, "Content-Length", value, &h->length, &h->lengths);
     note(name, "Host", value, &h->host, &h->hosts);
