@@ -100,7 +100,8 @@ static bool compress(struct incoming *in)
 {
     struct answer *a = &in->x.answer;
     size_t length = a->length;
-    if (a->stream.next || !gzip_wanted(header(in, MHD_HTTP_HEADER_ACCEPT_ENCODING)) ||
+    if (a->stream.next || a->status == MHD_HTTP_NOT_MODIFIED ||
+        !gzip_wanted(header(in, MHD_HTTP_HEADER_ACCEPT_ENCODING)) ||
         !gzip_worth(a->content_type, a->body, a->length))
         return false;
     char *small = gzip_make(a->body, &length);
@@ -209,6 +210,10 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
         MHD_add_response_header(r, "X-Accel-Buffering", "no");
     }
+    if (a->etag)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, a->etag);
+    for (const struct answer_header *h = a->headers; h && h->name; h++)
+        MHD_add_response_header(r, h->name, h->value);
     if (a->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
@@ -219,6 +224,18 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         add_rates(r, x->key);
     if (a->close_connection)
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+/* The same page in other bytes: its tag is a weak one. */
+static void mark_compressed(struct MHD_Response *r, const struct answer *a)
+{
+    char tag[128];
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    if (!a->etag)
+        return;
+    snprintf(tag, sizeof tag, "W/%s", a->etag);
+    MHD_del_response_header(r, MHD_HTTP_HEADER_ETAG, a->etag);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, tag);
 }
 
 /* MHD_NO drops the connection. */
@@ -235,7 +252,7 @@ static enum MHD_Result send_answer(struct incoming *in)
     add_headers(r, x, streams);
     add_cors(r, in);
     if (compressed)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+        mark_compressed(r, &x->answer);
     if (!streams && x->answer.length > 0)
         MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     enum MHD_Result result = MHD_queue_response(in->connection, (unsigned)x->answer.status, r);
@@ -316,6 +333,8 @@ static struct incoming *incoming_new(struct server *server, struct MHD_Connectio
     in->x = (struct exchange){.server = server,
                               .method = method,
                               .path = unescape_path(url),
+                              .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                                           MHD_HTTP_HEADER_IF_NONE_MATCH),
                               .started_ns = clock_ns(),
                               .socket = info ? info->connect_fd : -1};
     in->x.route = route_find(method, in->x.path);

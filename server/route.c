@@ -16,7 +16,8 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"GET", "/", endpoint_page, false},
+    {"GET", "/", endpoint_page, true},
+    {"GET", "/web/...", endpoint_page_file, true},
     {"GET", "/health", endpoint_health, true},
     {"GET", "/health/live", endpoint_live, true},
     {"GET", "/health/ready", endpoint_health, true},
@@ -30,8 +31,8 @@ static const struct route routes[] = {
 };
 enum { N_ROUTES = sizeof routes / sizeof routes[0] };
 
-/* What needs no key, beside what answers always. */
-static const char *const open_paths[] = {"/"};
+/* What needs no key, beside what answers always: links to pictures carry a secret of their own. */
+static const char *const open_paths[] = {"/images/..."};
 enum { N_OPEN = sizeof open_paths / sizeof open_paths[0] };
 
 /* The rest of the path after the route's, "" for an exact match, or NULL. */

@@ -66,6 +66,7 @@ struct engine *fake_engine_open(struct fake_options options)
     e->max_running = options.running ? options.running : MAX_RUNNING;
     e->slots = options.slots ? options.slots : MAX_RUNNING;
     e->stuck = options.stuck;
+    e->config.drawing.n_scales = SCALES;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
     return e;
