@@ -34,7 +34,8 @@ struct server_options {
     const char *tls_cert, *tls_key; /* PEM files; NULL = no TLS */
 };
 
-/* Starts listening. Until server_attach every path but /health/live answers 503 with the load progress. */
+/* Starts listening. Until server_attach every path but /health/live and the page's files answers 503 with the load
+ * progress. */
 enum status server_open(struct server **out, const struct server_options *, struct error *);
 int server_port(const struct server *);
 /* Loading goes on: fraction 0..1. Any thread. */
