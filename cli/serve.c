@@ -75,8 +75,10 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
     const char *model = c->model_name ? c->model_name : engine_config(e->engine)->name;
     struct engine_memory memory = engine_memory(e->engine);
     cli_describe_backend(e->backend, device, sizeof device);
-    log_info("%s on %s: weights %.1f MiB, cache %.1f MiB, work %.1f MiB", model, device,
-             (double)memory.weights / 1048576, (double)memory.cache / 1048576, (double)memory.work / 1048576);
+    log_info(
+        "%s on %s: weights %.1f MiB, cache %.1f MiB (%d pages of %d tokens, %zu KiB each, %s), work %.1f MiB",
+        model, device, (double)memory.weights / 1048576, (double)memory.cache / 1048576, memory.cache_pages,
+        PAGE_TOKENS, memory.cache_page >> 10, dtype_name(memory.cache_type), (double)memory.work / 1048576);
     printf("listening on %s\n"
            "try: curl %s/v1/chat/completions -H 'Content-Type: application/json' -d "
            "'{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n",

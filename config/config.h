@@ -50,6 +50,7 @@ struct config {
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
+    int cache_type;                                   /* f32, bf16, int8 */
     int log_level;
     /* server */
     char *host;

@@ -11,6 +11,7 @@
 #define FIELD(name) #name, .offset = offsetof(struct config, name)
 
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
+static const char *const cache_types[] = {"f32", "bf16", "int8", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
 static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
 
@@ -37,6 +38,9 @@ const struct setting settings[] = {
      .most = 60000, .value = "N", .help = "or N milliseconds, where that is more; 0 is 250"},
     {FIELD(cache), .type = SETTING_SIZE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1e15,
      .value = "SIZE", .help = "key/value memory; K, M, G, T are powers of 1024; 0 is chosen from the memory at hand"},
+    {FIELD(cache_type), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "f32",
+     .words = cache_types, .value = "TYPE",
+     .help = "what keys and values are kept as: half or about a quarter of the memory for a little accuracy"},
     {FIELD(log_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "info",
      .words = log_levels, .value = "LEVEL", .help = "least serious lines to log on standard error"},
 
@@ -61,11 +65,11 @@ const struct setting settings[] = {
      .help = "system message in front of the conversation"},
     {FIELD(max_tokens), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT) | ON(BENCH), .initial = "-1",
      .least = -1, .most = INT_MAX, .value = "N", .help = "text tokens of a reply; -1 is to the end of the context"},
-    {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 2, .value = "X",
+    {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = 2, .value = "X",
      .help = "0 takes the likeliest token; without it, the checkpoint's own or 1"},
-    {FIELD(top_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 1, .above = true,
+    {FIELD(top_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = 1, .above = true,
      .value = "X", .help = "nucleus of probability; 1 is off; without it, the checkpoint's own or 1"},
-    {FIELD(top_k), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT), .most = INT_MAX, .value = "N",
+    {FIELD(top_k), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = INT_MAX, .value = "N",
      .help = "likeliest tokens to choose from; 0 is off; without it, the checkpoint's own or 0"},
     {FIELD(min_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "0", .most = 1,
      .value = "X", .help = "drop tokens of less than X times the largest probability"},

@@ -19,9 +19,14 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512 */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    enum dtype cache_type;  /* what keys and values are kept as: DTYPE_F32 (0), DTYPE_BF16 or DTYPE_I8 */
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
      * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
     int token_wait_steps, token_wait_ms;
+    /* How text is chosen where a request does not say, in place of the checkpoint's own defaults. */
+    bool temperature_given, top_p_given, top_k_given;
+    float temperature, top_p;
+    int top_k;
     /* Load progress, 0..1, on the thread that calls engine_open; may be NULL. */
     void (*on_progress)(void *context, double fraction);
     void *progress_context;
@@ -125,6 +130,9 @@ void engine_look(struct engine *, struct engine_status *out);
 /* Bytes that were taken, for start-up lines, `vargpt inspect` and `vargpt bench`. */
 struct engine_memory {
     size_t weights, cache, work;
+    size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
+    int cache_pages;
+    enum dtype cache_type;
 };
 struct engine_memory engine_memory(const struct engine *);
 

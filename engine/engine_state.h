@@ -44,6 +44,7 @@ struct engine {
     struct engine_memory memory;
     int context, max_sequences, step_rows, max_queue;
     int token_wait_steps, token_wait_ms;
+    enum dtype cache_type;
     int max_drawings; /* pictures under way at once: what the image decoder's pool holds */
 
     struct kv_pool *llm_pool, *decoder_pool; /* decoder_pool NULL when the model does not draw */

@@ -106,7 +106,7 @@ def test_paths_and_methods(fake):
     assert fake.http.get("/models").status_code == 200
     assert fake.http.get("/v1/models/fake").json()["id"] == "fake"
     assert fake.http.get("/v1/models/other").json()["error"]["code"] == "model_not_found"
-    assert fake.http.get("/").headers["content-type"].startswith("text/plain")
+    assert fake.http.get("/").headers["content-type"].startswith("text/html")
     assert fake.http.get("/health/live").status_code == 200
     assert fake.http.get("/health/ready").status_code == 200
     assert fake.http.get("/%00%ff%2e%2e/").status_code == 404

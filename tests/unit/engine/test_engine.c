@@ -1,5 +1,5 @@
-/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are cut, or
- * whether it had to give its pages back on the way. */
+/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are
+ * cut, or whether it had to give its pages back on the way. */
 #include "cpu/cpu_backend.h"
 #include "engine/engine.h"
 
@@ -231,26 +231,31 @@ static struct request *crowd_member(const struct engine *e, int i)
     }
 }
 
-/* What each of the crowd gets alone, on one thread, in whole prompts. Computed once. */
-static struct heard *heard_alone[CROWD];
+/* What each of the crowd gets alone, on one thread, in whole prompts, from a cache of that type. Computed once. */
+static struct heard *heard_alone[DTYPE_COUNT][CROWD];
 
-static int listen_alone(void **state)
+static struct heard **listen_alone(enum dtype cache_type)
 {
-    (void)state;
-    struct world w = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
+    struct heard **alone = heard_alone[cache_type];
+    if (alone[0])
+        return alone;
+    struct engine_options options = {.max_sequences = 1, .step_rows = 1024, .cache_type = cache_type};
+    struct world w = world_open(options, 1);
     for (int i = 0; i < CROWD; i++) {
-        heard_alone[i] = run_alone(w.engine, crowd_member(w.engine, i));
-        assert_int_equal(heard_alone[i]->status, STATUS_OK);
+        alone[i] = run_alone(w.engine, crowd_member(w.engine, i));
+        assert_int_equal(alone[i]->status, STATUS_OK);
     }
     world_close(&w);
-    return 0;
+    return alone;
 }
 
 static int forget_alone(void **state)
 {
     (void)state;
-    for (int i = 0; i < CROWD; i++)
-        heard_free(heard_alone[i]);
+    for (int i = 0; i < DTYPE_COUNT * CROWD; i++) {
+        if (heard_alone[i / CROWD][i % CROWD])
+            heard_free(heard_alone[i / CROWD][i % CROWD]);
+    }
     return 0;
 }
 
@@ -258,13 +263,13 @@ static int forget_alone(void **state)
 static struct engine_status compare_crowd(struct engine_options options)
 {
     struct engine_status looked;
+    struct heard **alone = listen_alone(options.cache_type), *got[CROWD];
     struct world w = world_open(options, 2);
-    struct heard *got[CROWD];
     for (int i = 0; i < CROWD; i++)
         got[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++) {
         heard_wait(got[i]);
-        assert_same(heard_alone[i], got[i]);
+        assert_same(alone[i], got[i]);
         heard_free(got[i]);
     }
     assert_no_pages_held(w.engine);
@@ -277,6 +282,13 @@ static void test_same_bytes_in_a_crowd(void **state)
 {
     (void)state;
     compare_crowd((struct engine_options){.max_sequences = 16});
+}
+
+static void test_same_bytes_from_short_caches(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_BF16});
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_I8});
 }
 
 static void test_same_bytes_in_small_steps(void **state)
@@ -307,7 +319,7 @@ static void test_same_bytes_from_cached_prefixes(void **state)
 {
     (void)state;
     struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
-    struct heard *first[CROWD], *second[CROWD];
+    struct heard **alone = listen_alone(DTYPE_F32), *first[CROWD], *second[CROWD];
     for (int i = 0; i < CROWD; i++)
         first[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++)
@@ -316,9 +328,10 @@ static void test_same_bytes_from_cached_prefixes(void **state)
         second[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++) {
         heard_wait(second[i]);
-        assert_same(heard_alone[i], second[i]);
+        assert_same(alone[i], second[i]);
         int prompt = second[i]->last.usage.prompt_tokens;
-        assert_int_equal(second[i]->last.usage.cached_tokens, i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
+        assert_int_equal(second[i]->last.usage.cached_tokens,
+                         i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
         heard_free(first[i]);
         heard_free(second[i]);
     }
@@ -379,7 +392,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     again->ids[again->n_ids++] = c->start_id;
     again->picture = xcalloc(1, sizeof *again->picture);
     again->n_pictures = 1;
-    again->picture[0] = (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
+    again->picture[0] =
+        (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
     again->picture[0].codes = xmalloc(n * sizeof *h->codes);
     memcpy(again->picture[0].codes, h->codes, n * sizeof *h->codes);
     for (size_t i = 0; i < n; i++)
@@ -389,7 +403,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     return again;
 }
 
-/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did. */
+/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did.
+ */
 static void test_drawn_picture_comes_back(void **state)
 {
     (void)state;
@@ -549,7 +564,8 @@ static enum status refused(struct engine *e, struct request *r)
 static void test_refusals(void **state)
 {
     (void)state;
-    struct world w = world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
+    struct world w =
+        world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
     struct engine *e = w.engine;
     struct request *r = text_request(5, 0);
     r->ids[3] = 912;
@@ -605,6 +621,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_a_crowd),
+        cmocka_unit_test(test_same_bytes_from_short_caches),
         cmocka_unit_test(test_same_bytes_in_small_steps),
         cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
@@ -620,5 +637,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_request_copy),
     };
-    return cmocka_run_group_tests(tests, listen_alone, forget_alone);
+    return cmocka_run_group_tests(tests, NULL, forget_alone);
 }

@@ -1,5 +1,5 @@
-/* Broken checkpoints: each is refused with a message that names the file and the tensor or key. They are made of
- * tests/golden/tiny-c by changing one thing. */
+/* Broken checkpoints: each is refused with a message that names the file and the tensor or key. They are made
+ * of tests/golden/tiny-c by changing one thing. */
 #include "cpu/cpu_backend.h"
 #include "engine/model/model.h"
 
@@ -142,57 +142,78 @@ static void test_keys(void **state)
         {config, "model_type", "\"gpt2\"", "config.json: model_type \"gpt2\" is not supported"},
         {config, "model_type", "7", "config.json: model_type must be a string"},
         {config, "text_config", "[]", "config.json: text_config must be an object"},
-        {config, "text_config.hidden_size", "-1", "config.json: text_config: hidden_size is -1, must be 1 to"},
-        {config, "text_config.hidden_size", "\"x\"", "config.json: text_config: hidden_size must be an integer"},
+        {config, "text_config.hidden_size", "-1",
+         "config.json: text_config: hidden_size is -1, must be 1 to"},
+        {config, "text_config.hidden_size", "\"x\"",
+         "config.json: text_config: hidden_size must be an integer"},
         {config, "text_config.hidden_size", "1e300", "hidden_size must be an integer"},
-        {config, "text_config.hidden_size", "9223372036854775807", "hidden_size is 9223372036854775807, must be"},
+        {config, "text_config.hidden_size", "9223372036854775807",
+         "hidden_size is 9223372036854775807, must be"},
         {config, "text_config.hidden_size", "28", "config.json: hidden_size is not that of text_config"},
         {config, "text_config.num_attention_heads", "0", "num_attention_heads is 0, must be"},
-        {config, "text_config.num_key_value_heads", "4", "num_key_value_heads is 4, which does not divide 6 heads"},
+        {config, "text_config.num_key_value_heads", "4",
+         "num_key_value_heads is 4, which does not divide 6 heads"},
         {config, "text_config.num_hidden_layers", "2000000000", "num_hidden_layers is 2000000000, must be"},
-        {config, "text_config.num_hidden_layers", "1", "layers.1.input_layernorm.weight is not one that this model has"},
+        {config, "text_config.num_hidden_layers", "1",
+         "layers.1.input_layernorm.weight is not one that this model has"},
         {config, "text_config.num_hidden_layers", "3", "layers.2.input_layernorm.weight is missing"},
         {config, "text_config.head_dim", "7", "config.json: text_config: head_dim is 7, must be even"},
         {config, "text_config.vocab_size", "999", "embed_tokens.weight is [883, 27], must be [999, 27]"},
-        {config, "text_config.attention_bias", "false", "self_attn.k_proj.bias is not one that this model has"},
+        {config, "text_config.attention_bias", "false",
+         "self_attn.k_proj.bias is not one that this model has"},
         {config, "text_config.mlp_bias", "0", "config.json: text_config: mlp_bias must be true or false"},
-        {config, "text_config.hidden_act", "\"gelu\"", "config.json: text_config: hidden_act \"gelu\" is not supported"},
+        {config, "text_config.hidden_act", "\"gelu\"",
+         "config.json: text_config: hidden_act \"gelu\" is not supported"},
         {config, "text_config.rms_norm_eps", "-1", "rms_norm_eps is -1, must be 0 to 1"},
-        {config, "text_config.sliding_window", "64", "config.json: text_config: sliding_window is not supported"},
-        {config, "text_config.partial_rotary_factor", "0.5", "partial_rotary_factor has a value that is not supported"},
+        {config, "text_config.sliding_window", "64",
+         "config.json: text_config: sliding_window is not supported"},
+        {config, "text_config.partial_rotary_factor", "0.5",
+         "partial_rotary_factor has a value that is not supported"},
         {config, "text_config.rope_parameters.partial_rotary_factor", "0.5",
          "config.json: rope_parameters: partial_rotary_factor has a value that is not supported"},
         {config, "text_config.rope_parameters.rope_type", "\"yarn\"", "rope_type \"yarn\" is not supported"},
-        {config, "text_config.rope_parameters.factor", "0", "config.json: rope_parameters: factor is 0, must be"},
-        {config, "text_config.rope_parameters.high_freq_factor", "1", "high_freq_factor must be above low_freq_factor"},
+        {config, "text_config.rope_parameters.factor", "0",
+         "config.json: rope_parameters: factor is 0, must be"},
+        {config, "text_config.rope_parameters.high_freq_factor", "1",
+         "high_freq_factor must be above low_freq_factor"},
         {config, "quantization_config", "{}", "config.json: quantization_config is not supported"},
         {config, "vision_config.patch_size", "0", "config.json: vision_config: patch_size is 0, must be"},
         {config, "vision_config.patch_size", "31", "patch_size is larger than image_size"},
-        {config, "vision_config.patch_size", "6", "patch_embedding.weight is [21, 3, 7, 7], must be [21, 108]"},
+        {config, "vision_config.patch_size", "6",
+         "patch_embedding.weight is [21, 3, 7, 7], must be [21, 108]"},
         {config, "vision_config.num_attention_heads", "2", "is 2, which does not divide a width of 21"},
         {config, "vision_config.hidden_act", "\"relu\"", "config.json: vision_config: hidden_act \"relu\""},
         {config, "vision_feature_layer", "4", "vision_feature_layer is 4, but the vision tower has 3 layers"},
-        {config, "vision_feature_layer", "-5", "vision_feature_layer is -5, but the vision tower has 3 layers"},
-        {config, "vision_feature_layer", "[-1, -2]", "vision_feature_layer as a list of several is not supported"},
+        {config, "vision_feature_layer", "-5",
+         "vision_feature_layer is -5, but the vision tower has 3 layers"},
+        {config, "vision_feature_layer", "[-1, -2]",
+         "vision_feature_layer as a list of several is not supported"},
         {config, "vision_feature_select_strategy", "\"cls\"", "vision_feature_select_strategy \"cls\""},
-        {config, "multimodal_projector_bias", "false", "multi_modal_projector.linear_1.bias is not one that this model has"},
-        {config, "image_token_index", NULL, "config.json: image_token_id is missing, and 32000 is not one of the 883"},
+        {config, "multimodal_projector_bias", "false",
+         "multi_modal_projector.linear_1.bias is not one that this model has"},
+        {config, "image_token_index", NULL,
+         "config.json: image_token_id is missing, and 32000 is not one of the 883"},
         {config, "image_token_index", "883", "config.json: image_token_index is 883, must be 0 to 882"},
         {config, "special_tokens.image_gen_start_token_id", NULL, "image_gen_start_token_id is missing"},
-        {config, "special_tokens.image_gen_start_token_id", "882", "vargpt_gen.class_emb.weight is [882, 33], must be"},
+        {config, "special_tokens.image_gen_start_token_id", "882",
+         "vargpt_gen.class_emb.weight is [882, 33], must be"},
         {config, "var_patch_nums", "[]", "var_patch_nums must be a list of 1 to 16 sizes"},
-        {config, "var_patch_nums", "[2, 3, 4, 5, 8]", "config.json: var_patch_nums must be rising sizes from 1"},
+        {config, "var_patch_nums", "[2, 3, 4, 5, 8]",
+         "config.json: var_patch_nums must be rising sizes from 1"},
         {config, "var_patch_nums", "[1, 2, 2, 5, 8]", "var_patch_nums must be rising"},
         {config, "var_patch_nums", "[1, 2, 3, 5, 65]", "var_patch_nums must be rising"},
         {config, "var_patch_nums", "[1, 2, 3, 5, 9]", "var_patch_nums in config.json must list them"},
         {config, "var_patch_nums", NULL, "var_patch_nums in config.json must list them"},
         {config, "vae_norm_groups", "2", "9 channels do not divide into 2 groups (vae_norm_groups)"},
         {preprocessor, "crop_size.height", "31", "preprocessor_config.json: crop_size is 30 x 31, but"},
-        {preprocessor, "crop_size", "1000000000", "preprocessor_config.json: crop_size is 1000000000, must be"},
-        {preprocessor, "image_std", "[1, 0, 1]", "preprocessor_config.json: image_std must be three numbers other than 0"},
+        {preprocessor, "crop_size", "1000000000",
+         "preprocessor_config.json: crop_size is 1000000000, must be"},
+        {preprocessor, "image_std", "[1, 0, 1]",
+         "preprocessor_config.json: image_std must be three numbers other than 0"},
         {preprocessor, "resample", "9", "preprocessor_config.json: resample is 9, must be"},
         {preprocessor, "size", "{\"longest_edge\": 30}", "longest_edge is not supported"},
-        {"generation_config.json", "bos_token_id", "\"<s>\"", "generation_config.json: bos_token_id must be an integer"},
+        {"generation_config.json", "bos_token_id", "\"<s>\"",
+         "generation_config.json: bos_token_id must be an integer"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)
@@ -248,8 +269,9 @@ static void write_weights(const struct tensor_change *change, size_t n_changes)
         json_object_del(old, change[i].name);
         if (!change[i].type)
             continue;
-        json_object_set_new(new, change[i].name,
-                            entry_at(change[i].type, json_loads(change[i].shape, 0, NULL), at, change[i].bytes));
+        json_object_set_new(
+            new, change[i].name,
+            entry_at(change[i].type, json_loads(change[i].shape, 0, NULL), at, change[i].bytes));
         at += change[i].bytes;
     }
     json_object_foreach(old, name, value)
@@ -258,8 +280,9 @@ static void write_weights(const struct tensor_change *change, size_t n_changes)
         size_t begin = (size_t)json_integer_value(json_array_get(span, 0));
         size_t bytes = (size_t)json_integer_value(json_array_get(span, 1)) - begin;
         memcpy(data + at, file + 8 + length + begin, bytes);
-        json_object_set_new(new, name, entry_at(json_string_value(json_object_get(value, "dtype")),
-                                                json_incref(json_object_get(value, "shape")), at, bytes));
+        json_object_set_new(new, name,
+                            entry_at(json_string_value(json_object_get(value, "dtype")),
+                                     json_incref(json_object_get(value, "shape")), at, bytes));
         at += bytes;
     }
     char *header = json_dumps(new, JSON_COMPACT);
@@ -284,29 +307,39 @@ static void test_tensors(void **state)
         struct tensor_change change;
         const char *message;
     } cases[] = {
-        {{"model.language_model.norm.weight", NULL, NULL, 0}, "tensor language_model.model.norm.weight is missing"},
+        {{"model.language_model.norm.weight", NULL, NULL, 0},
+         "tensor language_model.model.norm.weight is missing"},
         {{"model.language_model.norm.weight", "F32", "[28]", 112}, "norm.weight is [28], must be 27 values"},
         {{"model.language_model.norm.weight", "F32", "[0]", 0}, "norm.weight is [0], must be 27 values"},
-        {{"model.language_model.norm.weight", "F64", "[27]", 216}, "norm.weight has type F64, which is not read"},
+        {{"model.language_model.norm.weight", "F64", "[27]", 216},
+         "norm.weight has type F64, which is not read"},
         {{"model.language_model.norm.weight", "F99", "[27]", 108}, "unknown dtype F99"},
         {{"model.language_model.norm.weight", "F32", "[-27]", 108}, "dimension 0 is not a size"},
         {{"model.language_model.norm.weight", "F32", "[4294967296, 4294967296, 27]", 108}, "overflows"},
         {{"model.language_model.norm.weight", "F32", "[27]", 104}, "hold 104 bytes, shape and type need 108"},
         {{"model.language_model.embed_tokens.weight", "F16", "[27, 883]", 47682},
          "embed_tokens.weight is [27, 883], must be [883, 27]"},
-        {{"model.vision_tower.vision_model.encoder.layers.2.mlp.fc1.bias", NULL, NULL, 0}, "layers.2.mlp.fc1.bias is missing"},
-        {{"model.vargpt_gen.word_embed.weight", "F32", "[0, 5]", 0}, "vargpt_gen.word_embed.weight is [0, 5]"},
+        {{"model.vision_tower.vision_model.encoder.layers.2.mlp.fc1.bias", NULL, NULL, 0},
+         "layers.2.mlp.fc1.bias is missing"},
+        {{"model.vargpt_gen.word_embed.weight", "F32", "[0, 5]", 0},
+         "vargpt_gen.word_embed.weight is [0, 5]"},
         {{"model.vargpt_gen.blocks.0.attn.scale_mul_1H11", "F32", "[1, 4, 1, 1]", 16},
          "a width of 33 does not divide into 4 heads"},
         {{"model.vargpt_gen.blocks.1.attn.mat_qkv.weight", NULL, NULL, 0}, "vargpt_gen.blocks."},
         {{"model.vargpt_gen.pos_1LC", "F32", "[1, 103, 0]", 0}, "vargpt_gen.pos_1LC is [1, 103, 0], must be"},
-        {{"model.vargpt_gen.head.bias", "I64", "[37]", 296}, "vargpt_gen.head.bias has type I64, which is not read"},
-        {{"model.vae_local.quantize.embedding.weight", "F32", "[38, 5]", 760}, "vargpt_gen.head.weight is [37, 33], must be [38, 33]"},
-        {{"model.vae_local.post_quant_conv.weight", "F32", "[5, 5, 5, 5]", 2500}, "3 x 3 convolution of 5 channels"},
-        {{"model.vae_local.decoder.conv_out.weight", "F32", "[4, 9, 3, 3]", 1296}, "vae_local.decoder.conv_out.weight"},
+        {{"model.vargpt_gen.head.bias", "I64", "[37]", 296},
+         "vargpt_gen.head.bias has type I64, which is not read"},
+        {{"model.vae_local.quantize.embedding.weight", "F32", "[38, 5]", 760},
+         "vargpt_gen.head.weight is [37, 33], must be [38, 33]"},
+        {{"model.vae_local.post_quant_conv.weight", "F32", "[5, 5, 5, 5]", 2500},
+         "3 x 3 convolution of 5 channels"},
+        {{"model.vae_local.decoder.conv_out.weight", "F32", "[4, 9, 3, 3]", 1296},
+         "vae_local.decoder.conv_out.weight"},
         {{"model.vae_local.encoder.down.0.downsample.conv.weight", NULL, NULL, 0}, "vae_local.encoder"},
-        {{"model.vae_local.decoder.up.1.attn.1.qkv.weight", NULL, NULL, 0}, "up.1.attn.1.qkv.weight is missing"},
-        {{"model.vargpt_gen.of_another_model", "F32", "[1]", 4}, "vargpt_gen.of_another_model is not one that this model has"},
+        {{"model.vae_local.decoder.up.1.attn.1.qkv.weight", NULL, NULL, 0},
+         "up.1.attn.1.qkv.weight is missing"},
+        {{"model.vargpt_gen.of_another_model", "F32", "[1]", 4},
+         "vargpt_gen.of_another_model is not one that this model has"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -322,9 +355,12 @@ static void test_growing_middle(void **state)
 {
 #define BLOCK "model.vae_local.decoder.mid.block_2."
     static const struct tensor_change changes[] = {
-        {BLOCK "conv1.weight", "F16", "[36, 18, 3, 3]", 11664}, {BLOCK "conv1.bias", "F16", "[36]", 72},
-        {BLOCK "norm2.weight", "F16", "[36]", 72},              {BLOCK "norm2.bias", "F16", "[36]", 72},
-        {BLOCK "conv2.weight", "F16", "[36, 36, 3, 3]", 23328}, {BLOCK "conv2.bias", "F16", "[36]", 72},
+        {BLOCK "conv1.weight", "F16", "[36, 18, 3, 3]", 11664},
+        {BLOCK "conv1.bias", "F16", "[36]", 72},
+        {BLOCK "norm2.weight", "F16", "[36]", 72},
+        {BLOCK "norm2.bias", "F16", "[36]", 72},
+        {BLOCK "conv2.weight", "F16", "[36, 36, 3, 3]", 23328},
+        {BLOCK "conv2.bias", "F16", "[36]", 72},
         {BLOCK "nin_shortcut.weight", "F16", "[36, 18, 1, 1]", 1296},
         {BLOCK "nin_shortcut.bias", "F16", "[36]", 72},
     };
@@ -385,7 +421,8 @@ static void test_bad_json(void **state)
 /* transformers 5 saves the image processor's settings inside processor_config.json. */
 static void test_processor_config(void **state)
 {
-    static const char good[] = "{\"image_processor\": {\"crop_size\": {\"height\": 30, \"width\": 30}, \"image_mean\": [0, 0, 0.25]}}";
+    static const char good[] = "{\"image_processor\": {\"crop_size\": {\"height\": 30, \"width\": 30}, "
+                               "\"image_mean\": [0, 0, 0.25]}}";
     static const char bad[] = "{\"image_processor\": {\"crop_size\": {\"height\": 31, \"width\": 30}}}";
     struct model *m;
     struct error err = {0};
@@ -421,8 +458,12 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_keys),           cmocka_unit_test(test_harmless_keys), cmocka_unit_test(test_tensors),
-        cmocka_unit_test(test_growing_middle), cmocka_unit_test(test_cut_weights),   cmocka_unit_test(test_bad_json),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_harmless_keys),
+        cmocka_unit_test(test_tensors),
+        cmocka_unit_test(test_growing_middle),
+        cmocka_unit_test(test_cut_weights),
+        cmocka_unit_test(test_bad_json),
         cmocka_unit_test(test_processor_config),
     };
     return cmocka_run_group_tests(tests, open_all, close_all);
