@@ -295,6 +295,16 @@ void engine_cancel(struct engine *e, uint64_t id)
     pthread_mutex_unlock(&e->lock);
 }
 
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (int i = 0; i < e->n_waiting && place == 0; i++)
+        place = e->waiting[i]->id == id ? i + 1 : 0;
+    pthread_mutex_unlock(&e->lock);
+    return place;
+}
+
 /* --- looking --- */
 
 const struct model_config *engine_config(const struct engine *e)

@@ -36,6 +36,9 @@ def error_of(reply):
     ["X-Bad: a\x01b"],
     ["X-Bad: a\x7fb"],
     ["X(bad): 1"],
+    ["Content-Length:\r\n 2"],
+    ["Transfer-Encoding:\r\n chunked"],
+    ["Transfer-Encoding: \r\n\tchunked"],
     ["Content-Type: text/plain"],
 ])
 def test_ambiguous_framing_is_refused(fake, headers):
