@@ -11,6 +11,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
                             void (*progress)(void *context, double fraction), void *context,
                             struct error *err)
 {
+    static const enum dtype cache_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8}; /* in the order of the words */
     struct progress bar;
     struct engine_options options = {
         .model_path = c->model,
@@ -21,6 +22,13 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
         .token_wait_steps = c->token_wait_steps,
         .token_wait_ms = c->token_wait_ms,
         .cache_bytes = (size_t)c->cache,
+        .temperature_given = config_given(c, "temperature"),
+        .top_p_given = config_given(c, "top_p"),
+        .top_k_given = config_given(c, "top_k"),
+        .temperature = (float)c->temperature,
+        .top_p = (float)c->top_p,
+        .top_k = c->top_k,
+        .cache_type = cache_types[c->cache_type],
         .on_progress = progress ? progress : show_progress,
         .progress_context = progress ? context : &bar,
     };

@@ -35,7 +35,7 @@ static enum stream_step stream_next(void *context, struct buffer *out)
         else if (c->done && c->steps->end)
             c->steps->end(c->context);
         else if (w == REPLY_IDLE)
-            sse_append_ping(out);
+            reply_append_ping(c->reply, c->exchange, out);
     }
     return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
 }

@@ -248,7 +248,7 @@ static const struct call_steps chat_steps = {
 static enum status submit(struct chat_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->call.exchange->server);
-    if (reply_open(&c->call.reply, c->request.choices, err))
+    if (reply_open(&c->call.reply, c->call.exchange, c->request.choices, err))
         return err->status;
     if (c->request.progress)
         reply_want_scales(c->call.reply);

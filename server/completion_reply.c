@@ -212,7 +212,7 @@ static enum status submit(struct completion_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->call.exchange->server);
     const struct tokenizer *tokenizer = engine_tokenizer(engine);
-    if (reply_open(&c->call.reply, c->n, err))
+    if (reply_open(&c->call.reply, c->call.exchange, c->n, err))
         return err->status;
     for (int i = 0; i < c->n; i++) {
         choice_text_init(&c->choice[i].text, tokenizer, &c->request.stops, c->request.logprobs);

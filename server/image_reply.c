@@ -96,6 +96,8 @@ static void send_picture(struct image_reply *c, int index, const struct event *e
         json_object_set_new(json, "index", json_integer(index));
     if (partial) {
         json_object_set_new(json, "partial_image_index", json_integer(c->previews_sent[index]++));
+        json_object_set_new(json, "scale", json_integer(e->scale));
+        json_object_set_new(json, "scales", json_integer(e->n_scales));
     } else {
         /* the prompt is counted with the first picture, so that the events' sums are the call's */
         struct prompt_usage prompt = index == 0 ? c->request.prompt : (struct prompt_usage){0};
@@ -175,7 +177,7 @@ static const struct call_steps image_steps = {
 static enum status submit(struct image_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->call.exchange->server);
-    if (reply_open(&c->call.reply, c->request.pictures, err))
+    if (reply_open(&c->call.reply, c->call.exchange, c->request.pictures, err))
         return err->status;
     for (int i = 0; i < c->request.pictures; i++) {
         bool last = i == c->request.pictures - 1;

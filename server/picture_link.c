@@ -21,14 +21,15 @@ enum status picture_link_append(struct exchange *x, const char *type, const stru
 {
     char name[PICTURE_NAME_BYTES];
     const struct server *s = x->server;
+    const char *scheme = s->tls_cert ? "https" : "http";
     if (picture_store_put(s->pictures, type, file->data, file->length, name, err))
         return err->status;
     if (s->options.public_url)
         buffer_append_text(url, s->options.public_url);
     else if (picture_link_host(x->host))
-        buffer_printf(url, "http://%s", x->host);
+        buffer_printf(url, "%s://%s", scheme, x->host);
     else
-        buffer_printf(url, "http://%s:%d", s->options.host, s->port);
+        buffer_printf(url, "%s://%s:%d", scheme, s->options.host, s->port);
     buffer_printf(url, "%s%s.%s", folder, name, type);
     return buffer_failed(url) ? error_set(err, STATUS_NO_MEMORY, "no memory for a link") : STATUS_OK;
 }
