@@ -105,13 +105,14 @@ void text_step(struct engine *, struct pass *, struct tensor x);
 bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
 void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
 /* draw_step.c: x: the LLM's output */
-bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short */
+bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short, or memory: then it gives up */
 void draw_step(struct engine *, struct tensor x);
 size_t draw_step_arena(const struct engine *);
 size_t encode_step_arena(const struct engine *);
 size_t text_step_arena(const struct engine *, int rows);
 
 /* finish.c: the ends of sequences, events, traces */
+void drawing_drop(struct engine *, struct sequence *); /* gives back what a picture under way has, if there is one */
 void sequence_drop(struct engine *, struct sequence *); /* gives back pages and backend memory */
 void sequence_done(struct engine *, struct sequence *, enum finish_reason);
 void sequence_fail(struct engine *, struct sequence *, const struct error *);
