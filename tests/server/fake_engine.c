@@ -246,7 +246,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
             pause_run(r, 500);
         draw(r, usage, 0);
     } else if (is_command(&text, "/wait")) {
-        while (!pause_run(r, 1000))
+        while (!pause_run(r, 60000))
             ;
     } else if (is_command(&text, "/forever")) {
         while (!pause_run(r, 5))
