@@ -322,7 +322,7 @@ static bool bench_stages(struct bench_stage *s)
         if (!bench_clients(s, clients))
             return false;
     }
-    return bench_drawing(s);
+    return bench_drawing(s) && bench_fairness(s->report, s->engine, s->config, s->err) == STATUS_OK;
 }
 
 enum status bench_model(struct bench_report *report, const struct config *c, struct error *err)

@@ -264,6 +264,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     }
     sequence_append(s, m->config.drawing.end_id);
     s->state = SEQUENCE_TEXT;
+    s->token_ns = clock_ns();
 }
 
 static void advance(struct engine *e, struct drawn *d, const int32_t *device_codes)

@@ -3,6 +3,8 @@
 #include "engine/prefix.h"
 #include "engine/sampling.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 /* --- input rows --- */
@@ -145,6 +147,13 @@ static void send_token(struct sequence *s, const struct sampled *t)
                                      .n_top = t->n_top});
 }
 
+static void note_wait(struct engine *e, struct sequence *s)
+{
+    int64_t now = clock_ns(), wait = s->token_ns ? now - s->token_ns : 0;
+    e->counted.longest_wait_ns = wait > e->counted.longest_wait_ns ? wait : e->counted.longest_wait_ns;
+    s->token_ns = now;
+}
+
 /* The token after the sequence's last row. May end the sequence. */
 static void choose_token(struct engine *e, struct sequence *s, float *logits)
 {
@@ -162,6 +171,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         .n_masked = list_masked(e, s, masked),
     };
     sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
+    note_wait(e, s);
     s->usage.text_tokens++;
     e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
@@ -172,6 +182,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     sequence_append(s, chosen.id);
     if (model_draws(e->model) && chosen.id == c->drawing.start_id) {
         s->draws_next = true;
+        s->token_ns = 0;
         s->state = SEQUENCE_IMAGE;
         return;
     }
