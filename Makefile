@@ -1,6 +1,8 @@
 # Thin doors: what they do is in CMakeLists.txt, tests/run and tools/.
 
 MODEL ?= $(shell tools/get-smollm2)
+# what SmolLM2's authors recommend; a checkpoint directory brings its own
+SAMPLING ?= $(if $(filter %SmolLM2-135M-Instruct.Q4_1.gguf,$(MODEL)),--temperature 0.2 --top-p 0.9)
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
@@ -25,9 +27,10 @@ run: build/vargpt
 	@model='$(MODEL)'; test -n "$$model" || exit 1; \
 	case "$$model" in *SmolLM2*) \
 	    echo "SmolLM2 reads and writes text only. For pictures: make run MODEL=path/to/a/VARGPT/checkpoint" ;; esac; \
-	exec build/vargpt serve --model "$$model" --port $(PORT)
+	exec build/vargpt serve --model "$$model" --port $(PORT) $(SAMPLING)
 
-test: deps
+test:
+	@tools/install-deps --test
 	@python3 tests/run
 
 format:

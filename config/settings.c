@@ -13,6 +13,7 @@
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
 static const char *const cache_types[] = {"f32", "bf16", "int8", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
 
 /* clang-format off */
@@ -45,7 +46,7 @@ const struct setting settings[] = {
      .words = log_levels, .value = "LEVEL", .help = "least serious lines to log on standard error"},
 
     {FIELD(host), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
-     .initial = "127.0.0.1", .value = "ADDRESS", .help = "address to listen on, or to ask"},
+     .initial = "127.0.0.1", .value = "ADDRESS", .help = "address to listen on, or to ask; unix:/path is a socket file"},
     {FIELD(port), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
      .initial = "8000", .most = 65535, .value = "N", .help = "TCP port; 0 is any free one, and is printed"},
     {FIELD(model_name), .alias = "alias", .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE),
@@ -60,16 +61,43 @@ const struct setting settings[] = {
      .least = 1, .most = 128, .value = "N", .help = "most choices or pictures asked for at once (`n`)"},
     {FIELD(drain_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "30",
      .least = 1, .most = 86400, .value = "N", .help = "how long replies may go on after a signal to stop"},
+    {FIELD(drain_delay), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 3600, .value = "N",
+     .help = "seconds before that in which /health says no and requests are still taken, for load balancers to notice"},
+    {FIELD(request_timeout), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 86400, .value = "N", .help = "seconds that a request may take; 0 is no limit"},
+    {FIELD(stuck_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "60",
+     .least = 1, .most = 86400, .value = "N", .help = "without a step of the engine until /health says so"},
+    {FIELD(api_key_file), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "FILE",
+     .help = "API keys, one a line: KEY [NAME] [requests=N] [tokens=N]; SIGHUP reads it again"},
+    {FIELD(api_keys), .alias = "api_key", .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE),
+     .value = "KEYS", .help = "API keys with commas between; a flag can be seen by others, so prefer VARGPT_API_KEYS"},
+    {FIELD(key_requests), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 1e9, .value = "N", .help = "requests of an API key a minute; 0 is no limit"},
+    {FIELD(key_tokens), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 1e9, .value = "N", .help = "tokens read and written for an API key a minute; 0 is no limit"},
+    {FIELD(metrics_open), .type = SETTING_FLAG, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "false",
+     .help = "/metrics needs no API key"},
+    {FIELD(cors_origins), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "ORIGINS",
+     .help = "web pages that may call from a browser: origins with commas between, or *"},
+    {FIELD(tls_cert), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
+     .value = "FILE", .help = "certificate chain in PEM: the server speaks HTTPS"},
+    {FIELD(tls_key), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "FILE",
+     .help = "the certificate's private key in PEM"},
+    {FIELD(log_format), .type = SETTING_CHOICE, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "text",
+     .words = log_formats, .value = "FORMAT", .help = "lines of the log"},
+    {FIELD(log_prompts), .type = SETTING_FLAG, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "false",
+     .help = "log what is asked too"},
 
     {FIELD(system), .type = SETTING_TEXT, .group = GROUP_TEXT, .commands = DRAWS, .value = "TEXT",
      .help = "system message in front of the conversation"},
     {FIELD(max_tokens), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT) | ON(BENCH), .initial = "-1",
      .least = -1, .most = INT_MAX, .value = "N", .help = "text tokens of a reply; -1 is to the end of the context"},
-    {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 2, .value = "X",
+    {FIELD(temperature), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = 2, .value = "X",
      .help = "0 takes the likeliest token; without it, the checkpoint's own or 1"},
-    {FIELD(top_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .most = 1, .above = true,
+    {FIELD(top_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = 1, .above = true,
      .value = "X", .help = "nucleus of probability; 1 is off; without it, the checkpoint's own or 1"},
-    {FIELD(top_k), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(CHAT), .most = INT_MAX, .value = "N",
+    {FIELD(top_k), .type = SETTING_INT, .group = GROUP_TEXT, .commands = ON(SERVE) | ON(CHAT), .most = INT_MAX, .value = "N",
      .help = "likeliest tokens to choose from; 0 is off; without it, the checkpoint's own or 0"},
     {FIELD(min_p), .type = SETTING_REAL, .group = GROUP_TEXT, .commands = ON(CHAT), .initial = "0", .most = 1,
      .value = "X", .help = "drop tokens of less than X times the largest probability"},

@@ -80,12 +80,20 @@ static void allocate_lists(struct engine *e)
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
 }
 
+static void override_sampling(struct model_config *c, const struct engine_options *o)
+{
+    c->temperature = o->temperature_given ? o->temperature : c->temperature;
+    c->top_p = o->top_p_given ? o->top_p : c->top_p;
+    c->top_k = o->top_k_given ? o->top_k : c->top_k;
+}
+
 static enum status open_parts(struct engine *e, const struct engine_options *o, struct error *err)
 {
     if (model_open(&e->model, e->be, o->model_path, o->on_progress, o->progress_context, err))
         return err->status;
     if (model_text_open(&e->text, e->model->checkpoint, &e->model->config, err))
         return err->status;
+    override_sampling(&e->model->config, o);
     e->context = o->context > 0 ? o->context : e->model->config.llm.context;
     e->step_rows = choose_step_rows(e, o->step_rows);
     e->memory.weights = e->model->weight_bytes;
@@ -286,6 +294,16 @@ void engine_cancel(struct engine *e, uint64_t id)
     e->cancel[e->n_cancel++] = id;
     pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
+}
+
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (int i = 0; i < e->n_waiting && place == 0; i++)
+        place = e->waiting[i]->id == id ? i + 1 : 0;
+    pthread_mutex_unlock(&e->lock);
+    return place;
 }
 
 /* --- looking --- */

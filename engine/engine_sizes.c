@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -105,7 +106,8 @@ static enum status pass_open(struct engine *e, struct pass *pass, int rows, stru
     pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
     if (!pass->source)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
-    return batch_open(&pass->batch, e->be, rows, e->max_sequences, kv_pool_pages(e->llm_pool), err);
+    size_t tables = n * (size_t)pages_for(e->context); /* sequences share pages: their tables may be longer than the pool */
+    return batch_open(&pass->batch, e->be, rows, e->max_sequences, (int)at_most(tables, INT_MAX), err);
 }
 
 void pass_release(struct engine *e, struct pass *pass)

@@ -102,6 +102,7 @@ void seen_pictures_close(struct engine *);
 /* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */
 void fill_rows(struct engine *, struct pass *, struct tensor x);
 void text_step(struct engine *, struct pass *, struct tensor x);
+bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
 void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
 /* draw_step.c: x: the LLM's output */
 bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short */

@@ -61,6 +61,7 @@ struct sequence {
     int64_t token_ns; /* clock_ns() when its last token was chosen, or it began to wait for one; 0: it does not */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
     enum status given_up; /* STATUS_CANCELLED or STATUS_TIMEOUT: to be ended when nothing uses it */
+    int64_t begun_ns; /* when it first left the queue; 0 before */
     bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 

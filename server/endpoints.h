@@ -5,9 +5,12 @@
 
 #include "server/exchange.h"
 
+/* The page for people and its files answer always, and need no key: they hold nothing of the model. */
 void endpoint_page(struct exchange *, const char *rest);
+void endpoint_page_file(struct exchange *, const char *name);
 void endpoint_health(struct exchange *, const char *rest); /* also while loading and draining */
 void endpoint_live(struct exchange *, const char *rest);
+void endpoint_metrics(struct exchange *, const char *rest); /* likewise; server/metrics_text.c */
 void endpoint_models(struct exchange *, const char *rest);
 void endpoint_model(struct exchange *, const char *rest);
 void endpoint_chat(struct exchange *, const char *rest);

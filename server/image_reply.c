@@ -80,6 +80,8 @@ static void send_picture(struct image_reply *c, int index, const struct event *e
         json_object_set_new(json, "index", json_integer(index));
     if (partial) {
         json_object_set_new(json, "partial_image_index", json_integer(c->previews_sent[index]++));
+        json_object_set_new(json, "scale", json_integer(e->scale));
+        json_object_set_new(json, "scales", json_integer(e->n_scales));
     } else {
         /* the prompt is counted with the first picture, so that the events' sums are the call's */
         struct prompt_usage prompt = index == 0 ? c->request.prompt : (struct prompt_usage){0};
@@ -151,7 +153,7 @@ static enum stream_step image_stream_next(void *context, struct buffer *out)
         if (c->error.problem != PROBLEM_NONE)
             sse_append_error(out, &c->error);
         else if (w == REPLY_IDLE)
-            sse_append_ping(out);
+            reply_append_ping(c->reply, c->exchange, out);
     }
     return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
 }
@@ -189,7 +191,7 @@ static void answer(struct image_reply *c)
 static enum status submit(struct image_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->exchange->server);
-    if (reply_open(&c->reply, c->request.pictures, err))
+    if (reply_open(&c->reply, c->exchange, c->request.pictures, err))
         return err->status;
     for (int i = 0; i < c->request.pictures; i++) {
         bool last = i == c->request.pictures - 1;

@@ -10,24 +10,24 @@
 
 /* --- the language model --- */
 
-/* The file's own way to stretch them (docs/model.md, section 4). */
+/* The file's own way to stretch them (docs/model.md, section 4), in float like the reference. */
 static void scale_frequencies(float *inv_freq, int n, const struct rope_config *r)
 {
-    const double two_pi = 6.283185307179586;
+    const float two_pi = 6.283185307179586f;
+    float longest = (float)r->original_context / r->low_freq_factor;
+    float shortest = (float)r->original_context / r->high_freq_factor;
     for (int i = 0; i < n; i++) {
         if (r->scaling == ROPE_SCALING_LINEAR)
             inv_freq[i] /= r->factor;
         if (r->scaling != ROPE_SCALING_LLAMA3)
             continue;
-        double wavelength = two_pi / inv_freq[i];
-        double longest = (double)r->original_context / r->low_freq_factor;
-        double shortest = (double)r->original_context / r->high_freq_factor;
+        float wavelength = two_pi / inv_freq[i];
         if (wavelength > longest) {
             inv_freq[i] /= r->factor;
         } else if (wavelength >= shortest) {
-            double smooth = (r->original_context / wavelength - r->low_freq_factor) /
-                            ((double)r->high_freq_factor - r->low_freq_factor);
-            inv_freq[i] = (float)((1 - smooth) * inv_freq[i] / r->factor + smooth * inv_freq[i]);
+            float smooth = ((float)r->original_context / wavelength - r->low_freq_factor) /
+                           (r->high_freq_factor - r->low_freq_factor);
+            inv_freq[i] = (1 - smooth) * inv_freq[i] / r->factor + smooth * inv_freq[i];
         }
     }
 }

@@ -1,6 +1,6 @@
-#include "engine/model/model_config.h"
 #include "engine/model/checkpoint_parts.h"
 #include "engine/model/json_fields.h"
+#include "engine/model/model_config_parts.h"
 
 #include <limits.h>
 #include <math.h>
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WIDTH = 1 << 17, MAX_LAYERS = 1024, MAX_VOCAB = 1 << 22, MAX_CONTEXT = 1 << 24, MAX_PICTURE_SIDE = 4096 };
 
 static const int published_scales[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
 enum { PUBLISHED_SCALES = sizeof published_scales / sizeof *published_scales };
@@ -153,6 +152,9 @@ static void read_vision(struct vision_config *c, const struct json_fields *f, co
         field_fail(f, "num_attention_heads", "is %d, which does not divide a width of %d", c->heads, c->hidden);
     if (c->patch_size > c->image_size)
         field_fail(f, "patch_size", "is larger than image_size");
+    int64_t side = c->image_size / c->patch_size;
+    if ((side * side + 1) * c->hidden > INT_MAX)
+        field_fail(f, "patch_size", "is %d: too many patches of width %d", c->patch_size, c->hidden);
     if (field_int(f, "num_channels", 3, 1, 64) != 3)
         field_fail(f, "num_channels", "must be 3");
     read_activation(f, "hidden_act", "quick_gelu", &c->activation);
@@ -272,7 +274,7 @@ static void read_drawing(struct drawing_config *d, const struct json_fields *f, 
 
 /* --- the whole --- */
 
-static void add_end_id(struct model_config *c, int64_t id)
+void model_config_add_end(struct model_config *c, int64_t id)
 {
     if (id < 0 || id >= c->llm.vocab || c->n_end_ids == MAX_END_IDS)
         return;
@@ -288,13 +290,13 @@ static void read_end_ids(struct model_config *c, const struct json_fields *f)
 {
     const json_t *value = field_get(f, "eos_token_id");
     if (json_is_integer(value))
-        add_end_id(c, json_integer_value(value));
+        model_config_add_end(c, json_integer_value(value));
     size_t i;
     const json_t *item;
     json_array_foreach(value, i, item)
     {
         if (json_is_integer(item))
-            add_end_id(c, json_integer_value(item));
+            model_config_add_end(c, json_integer_value(item));
     }
 }
 
@@ -369,6 +371,8 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
     c->llm.tied_head = c->llm.tied_head || field_bool(&f, "tie_word_embeddings", false);
     const char *key = field_get(&f, "image_token_index") ? "image_token_index" : "image_token_id";
     c->image_id = (int32_t)field_int(&f, key, 32000, 0, c->llm.vocab - 1);
+    if (c->image_id >= c->llm.vocab)
+        field_fail(&f, key, "is missing, and 32000 is not one of the %d tokens", c->llm.vocab);
     if (c->kind == MODEL_VARGPT) {
         if (field_int(&f, "hidden_size", c->llm.hidden, 1, MAX_WIDTH) != c->llm.hidden && field_get(&text, "hidden_size"))
             field_fail(&f, "hidden_size", "is not that of text_config");
@@ -409,83 +413,12 @@ out:
     return status;
 }
 
-/* --- GGUF --- */
-
-static int gguf_size(const struct checkpoint *ck, const char *key, int64_t fallback, int64_t high, struct error *err)
-{
-    int64_t value = fallback;
-    if (checkpoint_gguf_has(ck, key) && !checkpoint_gguf_int(ck, key, &value) && err->status == STATUS_OK)
-        error_set(err, STATUS_BAD_FILE, "%.100s: %s is not an integer", checkpoint_path(ck), key);
-    if (err->status == STATUS_OK && (value < 1 || value > high))
-        error_set(err, STATUS_BAD_FILE, "%.100s: %s is %s, must be 1 to %lld", checkpoint_path(ck), key,
-                  checkpoint_gguf_has(ck, key) ? "out of range" : "missing", (long long)high);
-    return err->status == STATUS_OK ? (int)value : 1;
-}
-
-static void read_gguf_rope(struct llm_config *c, const struct checkpoint *ck, struct error *err)
-{
-    double value;
-    c->rope.theta = checkpoint_gguf_float(ck, "llama.rope.freq_base", &value) ? (float)value : 10000;
-    const char *scaling = checkpoint_gguf_string(ck, "llama.rope.scaling.type");
-    if (text_is(scaling, "linear") && checkpoint_gguf_float(ck, "llama.rope.scaling.factor", &value)) {
-        c->rope.scaling = ROPE_SCALING_LINEAR;
-        c->rope.factor = (float)value;
-    } else if (scaling && !text_is(scaling, "none") && err->status == STATUS_OK) {
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.rope.scaling.type \"%.40s\" is not supported",
-                  checkpoint_path(ck), scaling);
-    }
-    if (!(c->rope.theta >= 1) || (c->rope.scaling && !(c->rope.factor > 0)))
-        error_set(err, STATUS_BAD_FILE, "%.100s: its rotary base or factor is out of range", checkpoint_path(ck));
-}
-
-static enum status read_gguf(struct model_config *c, const struct checkpoint *ck, struct error *err)
-{
-    struct llm_config *l = &c->llm;
-    const char *architecture = checkpoint_gguf_string(ck, "general.architecture");
-    if (!text_is(architecture, "llama"))
-        return error_set(err, STATUS_BAD_FILE, "%.100s: architecture \"%.40s\" is not supported (llama is)",
-                         checkpoint_path(ck), architecture ? architecture : "");
-    const struct checkpoint_tensor *embedding = checkpoint_find(ck, "language_model.model.embed_tokens.weight");
-    c->kind = MODEL_LLAMA;
-    l->hidden = gguf_size(ck, "llama.embedding_length", 0, MAX_WIDTH, err);
-    l->intermediate = gguf_size(ck, "llama.feed_forward_length", 0, MAX_WIDTH * 8, err);
-    l->layers = gguf_size(ck, "llama.block_count", 0, MAX_LAYERS, err);
-    l->heads = gguf_size(ck, "llama.attention.head_count", 0, MAX_WIDTH, err);
-    l->kv_heads = gguf_size(ck, "llama.attention.head_count_kv", l->heads, MAX_WIDTH, err);
-    l->head_dim = gguf_size(ck, "llama.attention.key_length", l->hidden / l->heads, MAX_WIDTH, err);
-    l->context = gguf_size(ck, "llama.context_length", 2048, MAX_CONTEXT, err);
-    l->vocab = embedding && embedding->n_dims == 2 && embedding->shape[0] <= MAX_VOCAB ? (int)embedding->shape[0] : 1;
-    l->tied_head = !checkpoint_find(ck, "language_model.lm_head.weight");
-    l->attention_bias = checkpoint_find(ck, "language_model.model.layers.0.self_attn.q_proj.bias") != NULL;
-    double eps;
-    l->norm_eps = checkpoint_gguf_float(ck, "llama.attention.layer_norm_rms_epsilon", &eps) ? (float)eps : 1e-5f;
-    if (err->status == STATUS_OK && (l->heads % l->kv_heads || l->head_dim % 2 || l->heads * (int64_t)l->head_dim > MAX_WIDTH))
-        error_set(err, STATUS_BAD_FILE, "%.100s: %d heads, %d key/value heads of %d values do not fit together",
-                  checkpoint_path(ck), l->heads, l->kv_heads, l->head_dim);
-    if (err->status == STATUS_OK && gguf_size(ck, "llama.rope.dimension_count", l->head_dim, MAX_WIDTH, err) != l->head_dim)
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.rope.dimension_count must be the head size %d",
-                  checkpoint_path(ck), l->head_dim);
-    if (checkpoint_gguf_has(ck, "llama.expert_count"))
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.expert_count: mixtures of experts are not supported",
-                  checkpoint_path(ck));
-    read_gguf_rope(l, ck, err);
-    int64_t id;
-    c->bos_id = checkpoint_gguf_int(ck, "tokenizer.ggml.bos_token_id", &id) && id < l->vocab ? (int32_t)id : -1;
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        if (checkpoint_gguf_int(ck, ends[i], &id))
-            add_end_id(c, id);
-    }
-    return err->status;
-}
-
 enum status model_config_read(struct model_config *out, const struct checkpoint *ck, struct error *err)
 {
     struct error own = {0};
     struct model_config c = {.image_id = -1, .bos_id = -1, .temperature = 1, .top_p = 1};
     name_from_path(&c, checkpoint_path(ck));
-    enum status status = checkpoint_is_gguf(ck) ? read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
+    enum status status = checkpoint_is_gguf(ck) ? model_config_read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
     if (status) {
         if (err)
             *err = own;
