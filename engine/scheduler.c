@@ -305,7 +305,8 @@ static void plan_others(struct engine *e)
  * take, because those of another kind than the last ones may take longer. */
 static bool keeps_chats_waiting(const struct engine *e, int others)
 {
-    return clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
+    bool unknown = e->pace.row_ns == 0 && others >= 16;
+    return unknown || clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
 }
 
 /* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and

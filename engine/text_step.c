@@ -246,6 +246,15 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
     }
 }
 
+/* Chats have their tokens: while the pass goes on to draw, interludes may bring them the next ones. */
+static void release_chats(struct engine *e)
+{
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        s->in_pass = s->in_pass && s->state != SEQUENCE_TEXT;
+    }
+}
+
 void run_pass(struct engine *e, struct pass *pass)
 {
     const struct model *m = e->model;
@@ -255,8 +264,10 @@ void run_pass(struct engine *e, struct pass *pass)
     fill_rows(e, pass, x);
     llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
     text_step(e, pass, x);
-    if (model_draws(m) && pass == &e->pass)
+    if (model_draws(m) && pass == &e->pass) {
+        release_chats(e);
         draw_step(e, x);
+    }
     arena_reset(&e->arena, mark);
 }
 
