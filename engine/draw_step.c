@@ -256,6 +256,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     }
     sequence_append(s, m->config.drawing.end_id);
     s->state = SEQUENCE_TEXT;
+    s->token_ns = clock_ns();
     if (reply_is_full(e, s)) /* the image-start token was the last one allowed */
         sequence_done(e, s, FINISH_LENGTH);
 }

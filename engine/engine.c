@@ -27,6 +27,7 @@ static void step(struct engine *e)
 {
     struct error error;
     pace_begin(e);
+    interlude(e); /* what is due need not wait for the first unit */
     encode_step(e);
     scheduler_plan(e);
     if (e->pass.n_planned > 0) {

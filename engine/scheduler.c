@@ -91,6 +91,7 @@ static void note_status(struct engine *e, bool stepping)
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
     e->status.stepping = stepping;
+    e->status.token_step_ns = e->pace.text_ns;
     e->status.page_tokens = PAGE_TOKENS;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
@@ -132,6 +133,7 @@ static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
+    s->token_ns = 0;
     e->counted.preemptions++;
 }
 
@@ -180,17 +182,11 @@ static void plan_rows(struct pass *pass, struct sequence *s, int n_ids, int n_ma
     pass->plan[pass->n_planned++] = (struct planned){s, first, n, n_ids};
 }
 
-/* Nothing is pending once the device has failed in the middle of a step. */
-static bool wants_token(const struct sequence *s)
-{
-    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
-}
-
 static void plan_text(struct engine *e, struct pass *pass)
 {
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        if (wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
+        if (sequence_wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
             plan_rows(pass, s, 1, 0);
     }
 }
@@ -312,6 +308,14 @@ static void plan_others(struct engine *e)
                                                                                  : budget);
 }
 
+/* Whether a pass of that many rows beside the chats' keeps their tokens past the time they are due. Twice what the rows
+ * take, because those of another kind than the last ones may take longer. */
+static bool keeps_chats_waiting(const struct engine *e, int others)
+{
+    bool unknown = e->pace.row_ns == 0 && others >= 16;
+    return unknown || clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
+}
+
 /* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
  * chats come in between. */
 void scheduler_plan(struct engine *e)
@@ -324,7 +328,7 @@ void scheduler_plan(struct engine *e)
         int text = pass->batch.n_rows;
         plan_others(e);
         int others = pass->batch.n_rows - text;
-        if (text > 0 && others * e->pace.row_ns > patience_ns(e)) {
+        if (text > 0 && others > 0 && keeps_chats_waiting(e, others)) {
             plan_clear(pass);
             plan_others(e);
         }
