@@ -367,7 +367,7 @@ def test_loading(start):
     assert int(r.headers["retry-after"]) >= 1
     assert server.http.get("/health/ready").status_code == 503
     assert server.http.get("/health/live").status_code == 200
-    assert server.http.get("/").status_code == 200  # the page waits by itself
+    assert server.http.get("/").status_code == 200  # the page tells how far it is
     for r in (server.http.get("/v1/models"), server.http.get("/nowhere"),
               server.post(CHAT, chat_body("x")), server.post("/tokenize", {"prompt": "a"})):
         assert r.status_code == 503 and r.json()["error"]["code"] == "loading"
