@@ -45,7 +45,7 @@ enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLA
 
 struct config {
     /* model and machine */
-    char *model;
+    char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N" */
     int threads, cpu_level;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */

@@ -18,6 +18,8 @@ static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks"
 const struct setting settings[] = {
     {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
      .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
+    {FIELD(device), .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
+     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; auto: a card if there is one that works"},
     {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
      .value = "N", .help = "processor threads; 0 is as many as the process may use"},
     {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",

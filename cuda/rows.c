@@ -146,6 +146,8 @@ void cuda_attention(struct backend *be, struct tensor out, struct tensor q, stru
     count_blocks(&s, batch);
     if ((s.single_rows == 0 && s.query_blocks == 0) || !cuda_ready(c))
         return;
+    if (!s.span && !(s.span = cuda_stage(c, batch->span, (size_t)batch->n_spans * sizeof *batch->span)))
+        return;
     size_t scratch = attention_scratch(&s);
     if (scratch && !(s.partial = cuda_scratch(c, scratch)))
         return;

@@ -18,10 +18,11 @@ OURS = {
     "engine/picture/": ["engine/picture/", "base/"],
     "engine/": ["engine/", "base/"],
     "cpu/": ["cpu/", "engine/backend.h", "engine/tensor.h", "engine/row_batch.h", "base/"],
+    "cuda/": ["cuda/", "engine/backend.h", "engine/tensor.h", "engine/row_batch.h", "base/"],
     "server/": ["server/", "engine/engine.h", "engine/request.h", "engine/prompt.h", "engine/text/", "engine/picture/",
                 "engine/model/model_config.h", "config/", "base/"],
     "cli/": CLI,
-    "cli/main.c": [*CLI, "cpu/cpu_backend.h"],  # opens a backend
+    "cli/main.c": [*CLI, "cpu/cpu_backend.h", "cuda/cuda_backend.h"],  # opens a backend
     "cli/bench": [*CLI, "cpu/cpu_backend.h"],  # measures the processor's limits
 }
 
@@ -38,6 +39,9 @@ THEIRS = {
     "b64/": ["server/"],
     "pthread.h": ["base/", "cpu/thread_pool.c", "engine/engine", "server/", "cli/"],
     "immintrin.h": ["cpu/"],
+    "cuda_": ["cuda/"],
+    "ucontext.h": ["cuda/emulator/"],
+    "dlfcn.h": ["cuda/"],
     "cpuid.h": ["cpu/"],
 }
 
