@@ -41,6 +41,14 @@ static int read_card(const char *device)
     return device[5] >= '0' && device[5] <= '9' && !*end && n < 1024 ? (int)n : -1;
 }
 
+static enum status open_card(struct backend **out, int card, const struct config *c, struct error *err)
+{
+    enum status status = cuda_backend_open(out, card, err);
+    if (status == STATUS_OK)
+        cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
+    return status;
+}
+
 enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
 {
     bool automatic = strcmp(c->device, "auto") == 0;
@@ -50,10 +58,10 @@ enum status cli_open_backend(struct backend **out, const struct config *c, struc
     if (card < 0)
         return error_set(err, STATUS_BAD_REQUEST, "device: '%s' is none of auto, cpu, cuda, cuda:N", c->device);
     if (!automatic)
-        return cuda_backend_open(out, card, err);
+        return open_card(out, card, c, err);
     struct error why;
     if (cuda_device_count(NULL) > 0) {
-        if (cuda_backend_open(out, card, &why) == STATUS_OK)
+        if (open_card(out, card, c, &why) == STATUS_OK)
             return STATUS_OK;
         log_warning("%s; using the processor instead", why.message);
     }

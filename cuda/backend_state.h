@@ -24,6 +24,7 @@ enum { MOST_HANDOVERS = 64 };
 struct cuda_backend {
     struct backend base;
     int device;
+    bool fast; /* cuda_backend_set_fast */
     cudaStream_t stream;
     struct staging staging;
     struct handover handover[MOST_HANDOVERS];

@@ -53,7 +53,7 @@ static void describe(struct cuda_backend *c)
 {
     struct cudaDeviceProp p;
     if (cudaGetDeviceProperties(&p, c->device) == cudaSuccess)
-        snprintf(c->name, sizeof c->name, "%s (sm_%d%d, %.0f GiB)", p.name, p.major, p.minor,
+        snprintf(c->name, sizeof c->name, "%s, sm_%d%d, %.0f GiB", p.name, p.major, p.minor,
                  (double)p.totalGlobalMem / (1 << 30));
 }
 
@@ -95,7 +95,13 @@ void cuda_backend_close(struct backend *be)
     free(c);
 }
 
+void cuda_backend_set_fast(struct backend *be, bool fast)
+{
+    cuda_state(be)->fast = fast;
+}
+
 void cuda_backend_describe(const struct backend *be, char *text, size_t size)
 {
-    snprintf(text, size, "cuda (%s)", ((const struct cuda_backend *)be)->name);
+    const struct cuda_backend *c = (const struct cuda_backend *)be;
+    snprintf(text, size, "cuda (%s, %s)", c->name, c->fast ? "fast" : "exact");
 }

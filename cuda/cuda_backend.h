@@ -14,7 +14,11 @@ int cuda_device_count(const char **why);
 enum status cuda_backend_open(struct backend **out, int device, struct error *err);
 void cuda_backend_close(struct backend *); /* accepts NULL */
 
-/* "cuda (NVIDIA H100 (sm_90, 79 GiB))", for start-up lines and benchmarks. */
+/* fast: products with 16-bit weights run on tensor cores, their other operand rounded to 16 bits; a row's result is still the
+ * same bits alone and among others. Otherwise (the default) all is float32. To be said before the first operation. */
+void cuda_backend_set_fast(struct backend *, bool fast);
+
+/* "cuda (NVIDIA H100, sm_90, 79 GiB, fast)", for start-up lines and benchmarks. */
 void cuda_backend_describe(const struct backend *, char *text, size_t size);
 
 #endif

@@ -28,3 +28,9 @@ void cuda_backend_describe(const struct backend *be, char *text, size_t size)
     (void)be;
     snprintf(text, size, "none");
 }
+
+void cuda_backend_set_fast(struct backend *be, bool fast)
+{
+    (void)be;
+    (void)fast;
+}

@@ -26,7 +26,10 @@ void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const s
         .before = conv->kernel == 1 || conv->pad_end_only ? 0 : 1,
         .out_width = conv_out(conv, conv->width),
     };
-    launch_conv(c->stream, view_of(out), x.data, shape, weight_view_of(w), bias);
+    if (c->fast && product_is_fast(weight_view_of(w)))
+        launch_conv_fast(c->stream, view_of(out), x.data, shape, weight_view_of(w), bias);
+    else
+        launch_conv(c->stream, view_of(out), x.data, shape, weight_view_of(w), bias);
     cuda_check_launch(c, "conv2d");
 }
 

@@ -11,12 +11,14 @@
 
 #ifdef __CUDACC__
 
+#include <cuda_bf16.h>
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 #include <math.h>
 #include <stdint.h>
 
 #define SHARED_ARRAY(type, name, n) __shared__ type name[n]
+#define UNROLL                      _Pragma("unroll") /* so that the arrays it walks stay in registers */
 
 template <typename... Parameters, typename... Arguments>
 void start_kernel(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, cudaStream_t stream,
@@ -31,18 +33,42 @@ static __device__ __forceinline__ float f16_to_float(uint16_t bits)
     return __half2float(__ushort_as_half(bits));
 }
 
+/* Two numbers rounded to nearest even, `low` in the low half. */
+static __device__ __forceinline__ uint32_t pack_bf16(float low, float high)
+{
+    __nv_bfloat162 pair = __floats2bfloat162_rn(low, high);
+    return (uint32_t)__bfloat16_as_ushort(pair.x) | (uint32_t)__bfloat16_as_ushort(pair.y) << 16;
+}
+
+static __device__ __forceinline__ uint32_t pack_f16(float low, float high)
+{
+    __half2 pair = __floats2half2_rn(low, high);
+    return (uint32_t)__half_as_ushort(pair.x) | (uint32_t)__half_as_ushort(pair.y) << 16;
+}
+
+/* d += a . b on tensor cores: a is 16 x 16, b is 16 x 8 of 16-bit numbers, d is 16 x 8 in float32. With g = lane / 4 and
+ * t = lane % 4 a lane holds of a: (row g, columns 2t, 2t+1), (g+8, the same), (g, 2t+8, 2t+9), (g+8, the same); of b: (rows 2t,
+ * 2t+1, column g), (rows 2t+8, 2t+9, column g); of d: (row g, columns 2t, 2t+1), (row g+8, the same). */
+static __device__ __forceinline__ void multiply_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+static __device__ __forceinline__ void multiply_f16(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
 #else
 
 #include "cuda/emulator/emulate.h"
+#include "cuda/emulator/half.h"
 
-/* Exact: moves exponent and fraction into place and lets a multiplication rebias them, subnormals included. */
-static inline float f16_to_float(uint16_t bits)
-{
-    uint32_t sign = (uint32_t)(bits & 0x8000) << 16, rest = (uint32_t)(bits & 0x7fff) << 13;
-    if (rest >= (uint32_t)0x7c00 << 13)
-        return __uint_as_float(sign | rest | 0x7f800000);
-    return __uint_as_float(sign | __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f));
-}
+#define UNROLL
 
 #endif
 

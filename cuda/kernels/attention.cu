@@ -249,7 +249,7 @@ static __device__ __forceinline__ float *partial_place(const struct attention_sh
 }
 
 template <int Q>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 3)
     attention_single(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
     BLOCK_MEMORY(m, Q);
@@ -299,39 +299,45 @@ __global__ void attention_merge(struct matrix_view out, struct attention_shape s
 
 /* ---- spans of more rows: a block walks all splits of its queries ---- */
 
+/* Query i's split joins what it has: thread i computes what both are to be multiplied with. */
+static __device__ __forceinline__ void merge_split(float *state, int i, int queries, struct merged split, bool first)
+{
+    float a = 0, b = 1;
+    struct merged total = split;
+    if (!first)
+        total = merge(merged{state[i], state[queries + i]}, split, &a, &b);
+    state[i] = total.top;
+    state[queries + i] = total.sum;
+    state[2 * queries + i] = a;
+    state[3 * queries + i] = b;
+}
+
 template <int Q>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 3)
     attention_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
     BLOCK_MEMORY(m, Q);
+    SHARED_ARRAY(float, state, 4 * Q); /* of all splits so far: top, sum; of the last merge: a, b */
     struct queries q = find_queries(s, (int)blockIdx.x, false, Q);
-    int kv_head = (int)blockIdx.y, all = keys_seen(s, q, q.n - 1);
+    int kv_head = (int)blockIdx.y, all = keys_seen(s, q, q.n - 1), t = (int)threadIdx.x;
     struct part part = find_part(s.head_dim, (int)blockIdx.z);
     float total[Q] = {};
-    struct merged state[Q] = {};
     for (int from = 0; from < all; from += SPLIT) {
         float acc[Q] = {};
         walk_split<Q>(m, s, q, part, queries, kv_head, from, from + SPLIT < all ? from + SPLIT : all, acc);
+        if (t < q.n && from < keys_seen(s, q, t))
+            merge_split(state, t, Q, merged{m.top[t], m.sum[t]}, from == 0);
+        __syncthreads();
         for (int j = 0; j < Q; j++) {
             int i = part.group + j * part.groups;
-            if (i >= q.n || from >= keys_seen(s, q, i))
-                continue;
-            struct merged split = {m.top[i], m.sum[i]};
-            if (from == 0) {
-                state[j] = split;
-                total[j] = acc[j];
-                continue;
-            }
-            float a, b;
-            state[j] = merge(state[j], split, &a, &b);
-            total[j] = total[j] * a + acc[j] * b;
+            if (i < q.n && from < keys_seen(s, q, i))
+                total[j] = from == 0 ? acc[j] : total[j] * state[2 * Q + i] + acc[j] * state[3 * Q + i];
         }
-        __syncthreads(); /* m.top and m.sum have been read */
     }
     for (int j = 0; j < Q; j++) {
         int i = part.group + j * part.groups;
         if (i < q.n && part.column < s.head_dim)
-            out.data[query_place(s, q, i, kv_head, out.stride) + (size_t)part.column] = total[j] / state[j].sum;
+            out.data[query_place(s, q, i, kv_head, out.stride) + (size_t)part.column] = total[j] / state[Q + i];
     }
 }
 

@@ -60,6 +60,14 @@ void launch_linear(cudaStream_t, struct matrix_view out, struct matrix_view x, s
 void launch_conv(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape, struct weight_view,
                  const float *bias);
 
+/* ---- product_fast.cu: the same with x rounded to the weight's 16 bits, on tensor cores ---- */
+/* Whether it takes such a weight; says nothing about rows, so that they cannot decide which kernel computes them. */
+bool product_is_fast(struct weight_view);
+void launch_linear_fast(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view,
+                        const float *bias, int activation);
+void launch_conv_fast(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
+                      struct weight_view, const float *bias);
+
 /* ---- attention.cu ---- */
 /* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same order. */
 struct attention_shape {

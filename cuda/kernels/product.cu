@@ -8,8 +8,7 @@
  * that: O C bytes times the stored size, in 16-byte loads; 5 instructions a weight and row-less work keep it there.
  * product_many reads each operand once a tile of 64 x 64 and is bound by the multiply-adds: 16 a thread for 8 loads from
  * shared memory of which 2 are instructions. */
-#include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
+#include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 256 };
 
@@ -34,61 +33,6 @@ struct stored_bf16 {
     static __device__ __forceinline__ float value(uint16_t v)
     {
         return bf16_to_float(v);
-    }
-};
-
-/* ---- where rows come from: up to four columns from k on, zeros beyond the last ---- */
-
-struct matrix_rows {
-    struct matrix_view x;
-
-    struct place {
-        const float *row;
-    };
-    __device__ __forceinline__ place find(int row) const
-    {
-        return place{x.data + (size_t)row * (size_t)x.stride};
-    }
-    __device__ __forceinline__ void load(float to[4], place at, int k) const
-    {
-        for (int i = 0; i < 4; i++)
-            to[i] = k + i < x.cols ? at.row[k + i] : 0;
-    }
-};
-
-struct picture_rows {
-    const float *data;
-    struct picture_shape shape;
-
-    struct place {
-        int y, x;
-    };
-    __device__ __forceinline__ place find(int row) const
-    {
-        return place{row / shape.out_width * shape.step - shape.before,
-                     row % shape.out_width * shape.step - shape.before};
-    }
-    /* the pixel under a kernel's tap, or NULL in the padding */
-    __device__ __forceinline__ const float *pixel(place at, int tap) const
-    {
-        int y = at.y + tap / shape.kernel, x = at.x + tap % shape.kernel;
-        if (y < 0 || x < 0 || y >= shape.height * shape.upsample || x >= shape.width * shape.upsample)
-            return nullptr;
-        size_t index = (size_t)(y / shape.upsample) * (size_t)shape.width + (size_t)(x / shape.upsample);
-        return data + index * (size_t)shape.stride;
-    }
-    __device__ __forceinline__ void load(float to[4], place at, int k) const
-    {
-        int taps = shape.kernel * shape.kernel, tap = k / shape.channels, channel = k % shape.channels;
-        const float *from = tap < taps ? pixel(at, tap) : nullptr;
-        for (int i = 0; i < 4; i++) {
-            to[i] = from ? from[channel] : 0;
-            if (++channel == shape.channels) {
-                channel = 0;
-                tap++;
-                from = tap < taps ? pixel(at, tap) : nullptr;
-            }
-        }
     }
 };
 
@@ -128,7 +72,7 @@ __global__ void __launch_bounds__(MANY_THREADS)
     for (int k0 = 0; k0 < w.cols; k0 += SLAB) {
         float xs[4] = {}, ws[4] = {};
         if (has_row)
-            x.load(xs, place, k0 + own_k);
+            x.template load<4>(xs, place, k0 + own_k);
         for (int i = 0; i < 4; i++) {
             int k = k0 + own_k + i;
             ws[i] = has_output && k < w.cols ? W::value(weights[k]) : 0;
@@ -229,7 +173,7 @@ static __device__ __forceinline__ void take_stage(float acc[ROWS], const typenam
 }
 
 template <typename W, int ROWS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 2)
     product_few(struct matrix_view out, struct matrix_view x, struct weight_view w, const float *bias, int activation)
 {
     enum { IN_ROW = STAGE_WORDS * 4 / sizeof(typename W::type), IN_PITCH = STAGE_PITCH * 4 / sizeof(typename W::type) };
@@ -305,7 +249,7 @@ static void start_linear(cudaStream_t stream, struct matrix_view out, struct mat
     if (x.rows <= FEW_ROWS)
         start_few<W>(stream, out, x, w, bias, activation);
     else
-        start_many<W>(stream, out, matrix_rows{x}, w, bias, activation);
+        start_many<W>(stream, out, matrix_rows_of(x), w, bias, activation);
 }
 
 void launch_linear(cudaStream_t stream, struct matrix_view out, struct matrix_view x, struct weight_view w,
@@ -322,7 +266,7 @@ void launch_linear(cudaStream_t stream, struct matrix_view out, struct matrix_vi
 void launch_conv(cudaStream_t stream, struct matrix_view out, const float *picture, struct picture_shape shape,
                  struct weight_view w, const float *bias)
 {
-    picture_rows x = {picture, shape};
+    picture_rows x = picture_rows_of(picture, shape);
     if (w.type == DTYPE_F32)
         start_many<stored_f32>(stream, out, x, w, bias, ACT_NONE);
     else if (w.type == DTYPE_F16)

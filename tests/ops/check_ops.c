@@ -1,4 +1,4 @@
-/* check_ops [--device cpu|cuda] [--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]
+/* check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]
  *
  * Every operation on every CPU level this machine has, or on a graphics card, against the reference of
  * reference.c. With --bench: speeds, at the level given or the best. On an emulated card three backends run the
@@ -42,7 +42,7 @@ static const struct {
 
 struct options {
     int level; /* -1: all */
-    bool cuda;
+    bool cuda, fast;
     const char *only;
     uint64_t seed;
     bool bench;
@@ -58,6 +58,10 @@ static bool options_read(struct options *o, int argc, char **argv)
         } else if (value && !strcmp(argv[i], "--device")) {
             o->cuda = !strcmp(argv[++i], "cuda");
             if (!o->cuda && strcmp(argv[i], "cpu"))
+                return false;
+        } else if (value && !strcmp(argv[i], "--precision")) {
+            o->fast = !strcmp(argv[++i], "fast");
+            if (!o->fast && strcmp(argv[i], "exact"))
                 return false;
         } else if (value && !strcmp(argv[i], "--op")) {
             o->only = argv[++i];
@@ -134,7 +138,10 @@ static void set_order(int order)
 
 static int check_cuda(const struct options *o)
 {
-    struct check c = {.level = emulator_set_order ? "emulated" : "cuda", .only = o->only, .random = o->seed};
+    struct check c = {.level = emulator_set_order ? "emulated" : "cuda",
+                      .only = o->only,
+                      .random = o->seed,
+                      .fast = o->fast};
     for (int i = 0; i < CHECK_BACKENDS; i++) {
         struct backend *device = NULL;
         struct error err = {0};
@@ -142,6 +149,7 @@ static int check_cuda(const struct options *o)
             fprintf(stderr, "check_ops: %s\n", err.message);
             exit(2);
         }
+        cuda_backend_set_fast(device, o->fast);
         c.backend[i] = on_device_open(device, set_order, i);
     }
     int failures = run_operations(&c);
@@ -154,8 +162,8 @@ int main(int argc, char **argv)
 {
     struct options o;
     if (!options_read(&o, argc, argv)) {
-        fprintf(stderr, "usage: check_ops [--device cpu|cuda] [--level scalar|avx2|avx512] [--op NAME] [--seed N] "
-                        "[--bench]\n");
+        fprintf(stderr, "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] "
+                        "[--op NAME] [--seed N] [--bench]\n");
         return 2;
     }
     if (o.cuda)

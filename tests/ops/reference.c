@@ -223,7 +223,7 @@ void reference_attention(double *out, double *bound, struct tensor q, struct kv_
 /* --- pictures --- */
 
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *v, const double *w,
-                    int outputs, const float *bias)
+                    int outputs, const float *bias, double rounding)
 {
     int height = v->height * v->upsample, width = v->width * v->upsample;
     int before = v->kernel == 3 && !v->pad_end_only ? 1 : 0, out_width = conv_out(v, v->width);
@@ -246,7 +246,7 @@ void reference_conv(double *out, double *bound, struct tensor x, const struct co
                 }
             }
             out[(size_t)p * (size_t)outputs + (size_t)o] = sum;
-            bound[(size_t)p * (size_t)outputs + (size_t)o] = 10 * ROUNDING * size;
+            bound[(size_t)p * (size_t)outputs + (size_t)o] = (10 * ROUNDING + rounding) * size;
         }
     }
 }

@@ -21,7 +21,7 @@ void reference_silu_mul(double *out, double *bound, struct tensor gate, struct t
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer,
                          const struct row_batch *, enum mask, double scale);
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *, const double *w,
-                    int outputs, const float *bias);
+                    int outputs, const float *bias, double rounding);
 void reference_group_norm(double *out, double *bound, struct tensor x, int groups, const float *weight,
                           const float *bias, double eps, enum activation);
 void reference_resize(double *out, double *bound, struct tensor x, int from, int to, enum resize);
