@@ -113,13 +113,14 @@ void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, stru
 }
 
 /* How the batch's spans are cut into blocks; the device finds each block's span by the same counts. */
-static void count_blocks(struct attention_shape *s, const struct row_batch *batch)
+static void count_blocks(struct attention_shape *s, const struct row_batch *batch, bool fast)
 {
     int most_keys = 1;
     for (int i = 0; i < batch->n_spans; i++) {
         const struct span *span = &batch->span[i];
         if (span->n_rows != 1) {
-            s->query_blocks += attention_blocks(span->n_rows, s->group);
+            s->query_blocks += fast ? attention_blocks_fast(span->n_rows, s->group)
+                                    : attention_blocks(span->n_rows, s->group);
             continue;
         }
         int keys = span->first_position + 1;
@@ -146,7 +147,8 @@ void cuda_attention(struct backend *be, struct tensor out, struct tensor q, stru
         .full = mask == MASK_FULL,
         .scale = scale,
     };
-    count_blocks(&s, batch);
+    bool fast = c->fast && attention_is_fast(&s);
+    count_blocks(&s, batch, fast);
     if ((s.single_rows == 0 && s.query_blocks == 0) || !cuda_ready(c))
         return;
     if (!s.span && !(s.span = cuda_stage(c, batch->span, (size_t)batch->n_spans * sizeof *batch->span)))
@@ -154,6 +156,9 @@ void cuda_attention(struct backend *be, struct tensor out, struct tensor q, stru
     size_t scratch = attention_scratch(&s);
     if (scratch && !(s.partial = cuda_scratch(c, scratch)))
         return;
-    launch_attention(c->stream, view_of(out), view_of(q), s);
+    if (fast)
+        launch_attention_fast(c->stream, view_of(out), view_of(q), s);
+    else
+        launch_attention(c->stream, view_of(out), view_of(q), s);
     cuda_check_launch(c, "attention");
 }

@@ -4,8 +4,8 @@
  * pages; query head h reads key/value head h / group.
  *
  * One order of summation, whichever kernel computes a row: keys in splits of SPLIT, each walked in steps of KEYS with a
- * running maximum; within a step the weights are summed by a fixed tree and the values by fused multiply-adds, keys
- * ascending; splits are merged in order. A query skips keys that it does not see rather than multiplying them by zero, so
+ * running maximum; scores are sums of sums over SLAB columns; within a step the weights are summed by a fixed tree and the
+ * values by fused multiply-adds, keys ascending; splits are merged in order. A query skips keys that it does not see rather than multiplying them by zero, so
  * neither what lies behind nor the other queries of its block can show in its bits.
  *
  * Cost: 4 D floating-point operations a query and key; keys and values are read once a block of queries. Spans of one row
@@ -13,75 +13,9 @@
  * cache; attention_merge then reads D + 2 floats a split. Other spans have a block for 16 queries and are bound by
  * multiply-adds from shared memory. A block makes up to 128 columns of the result: wider heads (the VQVAE's) compute their
  * scores once a block again. */
-#include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
+#include "cuda/kernels/attention_parts.cuh"
 
-enum { THREADS = 128, KEYS = 128, SPLIT = 256, SLAB = 32, COLUMNS = 128, SPAN_QUERIES = 16 };
-
-/* ---- which queries a block has ---- */
-
-struct queries {
-    struct span span;
-    int first, n; /* of the span's n_rows * group, rows first */
-    int single;   /* which one of the spans of one row */
-};
-
-static __device__ __forceinline__ int blocks_of(int rows, int group, int each)
-{
-    return (rows * group + each - 1) / each;
-}
-
-/* The block's queries: of the spans of one row (single) or of the others. */
-static __device__ __forceinline__ struct queries find_queries(const struct attention_shape &s, int block, bool single,
-                                                              int each)
-{
-    struct queries q;
-    q.single = 0;
-    for (int i = 0; i < s.n_spans; i++) {
-        q.span = s.span[i];
-        if ((q.span.n_rows == 1) != single)
-            continue;
-        int blocks = blocks_of(q.span.n_rows, s.group, each);
-        if (block < blocks)
-            break;
-        block -= blocks;
-        q.single++;
-    }
-    q.first = block * each;
-    int left = q.span.n_rows * s.group - q.first;
-    q.n = left < each ? left : each;
-    return q;
-}
-
-static __device__ __forceinline__ int keys_seen(const struct attention_shape &s, const struct queries &q, int query)
-{
-    return q.span.first_position + (s.full ? q.span.n_rows : (q.first + query) / s.group + 1);
-}
-
-/* Where the query's head lies in a matrix of rows. */
-static __device__ __forceinline__ size_t query_place(const struct attention_shape &s, const struct queries &q, int query,
-                                                     int kv_head, int stride)
-{
-    int m = q.first + query, head = kv_head * s.group + m % s.group;
-    return (size_t)(q.span.first_row + m / s.group) * (size_t)stride + (size_t)head * (size_t)s.head_dim;
-}
-
-/* ---- what a query has gathered so far: its largest score, the sum of its weights, its columns of the result ---- */
-
-struct merged {
-    float top, sum;
-};
-
-/* a, b: what both parts are to be multiplied with */
-static __device__ __forceinline__ struct merged merge(struct merged x, struct merged y, float *a, float *b)
-{
-    struct merged m;
-    m.top = fmaxf(x.top, y.top);
-    *a = expf(x.top - m.top);
-    *b = expf(y.top - m.top);
-    m.sum = x.sum * *a + y.sum * *b;
-    return m;
-}
+enum { THREADS = 128, KEYS = 128, SLAB = 32, COLUMNS = 128, SPAN_QUERIES = 16 };
 
 /* ---- one step: KEYS keys ---- */
 
@@ -117,18 +51,22 @@ static __device__ __forceinline__ void score_keys(const block_memory<Q> &m, cons
             if (lane < width)
                 m.keys[i * (SLAB + 1) + lane] = keys[(size_t)m.slot[i] * slot_width + (size_t)(d0 + lane)];
         }
-        for (int i = t / 32; i < q.n; i += THREADS / 32) {
+        for (int i = t / 32; i < Q; i += THREADS / 32) { /* zeros for queries that are not there */
             if (lane < width)
-                m.slab[i * SLAB + lane] = queries[query_place(s, q, i, kv_head, stride) + (size_t)(d0 + lane)];
+                m.slab[i * SLAB + lane] =
+                    i < q.n ? queries[query_place(s, q, i, kv_head, stride) + (size_t)(d0 + lane)] : 0;
         }
         __syncthreads();
+        float part[Q] = {};
         for (int d = 0; t < n && d < width; d++) {
             float k = m.keys[t * (SLAB + 1) + d];
-            for (int i = 0; i < Q; i++) {
-                if (i < q.n)
-                    acc[i] = fmaf(m.slab[i * SLAB + d], k, acc[i]);
-            }
+            UNROLL
+            for (int i = 0; i < Q; i++)
+                part[i] = fmaf(m.slab[i * SLAB + d], k, part[i]);
         }
+        UNROLL
+        for (int i = 0; i < Q; i++)
+            acc[i] += part[i];
         __syncthreads();
     }
     for (int i = 0; i < Q; i++) {
@@ -240,13 +178,6 @@ static __device__ __forceinline__ struct part find_part(int head_dim, int slab)
                          m##_state, m##_state + Q, m##_state + 2 * Q}
 
 /* ---- spans of one row: a block a split ---- */
-
-static __device__ __forceinline__ float *partial_place(const struct attention_shape &s, int single, int head, int split)
-{
-    size_t heads = (size_t)s.kv_heads * (size_t)s.group;
-    return s.partial +
-           (((size_t)single * heads + (size_t)head) * (size_t)s.single_splits + (size_t)split) * (size_t)(s.head_dim + 2);
-}
 
 template <int Q>
 __global__ void __launch_bounds__(THREADS, 3)
@@ -361,6 +292,12 @@ size_t attention_scratch(const struct attention_shape *s)
            (size_t)(s->head_dim + 2) * sizeof(float);
 }
 
+void launch_attention_merge(cudaStream_t stream, struct matrix_view out, struct attention_shape s)
+{
+    if (s.single_splits > 1)
+        LAUNCH(attention_merge, dim3((unsigned)s.single_rows, (unsigned)(s.kv_heads * s.group)), THREADS, stream, out, s);
+}
+
 template <int Q>
 static void start_single(cudaStream_t stream, struct matrix_view out, struct matrix_view q, struct attention_shape s,
                          int slabs)
@@ -380,9 +317,7 @@ void launch_attention(cudaStream_t stream, struct matrix_view out, struct matrix
             start_single<4>(stream, out, q, s, slabs);
         else
             start_single<8>(stream, out, q, s, slabs);
-        if (s.single_splits > 1)
-            LAUNCH(attention_merge, dim3((unsigned)s.single_rows, (unsigned)(s.kv_heads * s.group)), THREADS, stream, out,
-                   s);
+        launch_attention_merge(stream, out, s);
     }
     if (s.query_blocks > 0)
         LAUNCH(attention_spans<SPAN_QUERIES>, dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads, (unsigned)slabs),

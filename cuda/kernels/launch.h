@@ -82,9 +82,16 @@ struct attention_shape {
     float *partial;                 /* attention_scratch() bytes */
 };
 int attention_blocks(int rows, int group); /* of a span of so many rows */
+int attention_blocks_fast(int rows, int group);
 int attention_splits(int keys);
 size_t attention_scratch(const struct attention_shape *); /* 0: needs none */
 void launch_attention(cudaStream_t, struct matrix_view out, struct matrix_view q, struct attention_shape);
+
+/* ---- attention_fast.cu: the same with all operands rounded to BF16, on tensor cores ---- */
+bool attention_is_fast(const struct attention_shape *);
+void launch_attention_fast(cudaStream_t, struct matrix_view out, struct matrix_view q, struct attention_shape);
+/* attention.cu's second half for spans of one row, which both use */
+void launch_attention_merge(cudaStream_t, struct matrix_view out, struct attention_shape);
 
 /* ---- picture.cu ---- */
 void launch_resize(cudaStream_t, struct matrix_view out, struct matrix_view x, int from, int to, int area);

@@ -107,7 +107,7 @@ static void attention_case(struct check *c, const int (*shape)[2], int spans, in
     float scale = 1 / sqrtf((float)head_dim);
     size_t n = (size_t)s.rows * (size_t)cols;
     double *want = doubles_new(n), *bound = doubles_new(n);
-    reference_attention(want, bound, q.t, s.kv, &s.batch, mask, scale);
+    reference_attention(want, bound, q.t, s.kv, &s.batch, mask, scale, c->fast ? 0x1p-8 : 0);
     attend(c, c->backend[0], out, q.t, &s, &s.batch, mask, scale);
     check_close(c, out, want, bound);
     for (int i = 1; i < CHECK_BACKENDS; i++) {

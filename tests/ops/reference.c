@@ -174,7 +174,7 @@ static const float *cache_row(const void *memory, struct kv_layer kv, const stru
 }
 
 static void attend(double *out, double *bound, const float *q, struct kv_layer kv, const struct row_batch *b,
-                   const struct span *s, int keys, int head, double scale)
+                   const struct span *s, int keys, int head, double scale, double rounding)
 {
     double *score = xcalloc((size_t)keys, sizeof *score), top = -INFINITY, total = 0, slack = 0;
     for (int p = 0; p < keys; p++) {
@@ -198,13 +198,14 @@ static void attend(double *out, double *bound, const float *q, struct kv_layer k
         }
         out[d] = sum;
         bound[d] =
-            size * ROUNDING * (10 + 10 * slack); /* an error in a score is a relative error in its weight */
+            size * ROUNDING * (10 + 10 * slack) + /* an error in a score is a relative error in its weight */
+            size * (expm1(4 * rounding * slack) + 3 * rounding);
     }
     free(score);
 }
 
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer kv,
-                         const struct row_batch *b, enum mask mask, double scale)
+                         const struct row_batch *b, enum mask mask, double scale, double rounding)
 {
     int heads = q.cols / kv.head_dim, group = heads / kv.heads;
     for (int i = 0; i < b->n_spans; i++) {
@@ -214,7 +215,7 @@ void reference_attention(double *out, double *bound, struct tensor q, struct kv_
             for (int h = 0; h < heads; h++) {
                 size_t at = (size_t)(s->first_row + r) * (size_t)q.cols + (size_t)(h * kv.head_dim);
                 attend(out + at, bound + at, tensor_row(q, s->first_row + r) + h * kv.head_dim, kv, b, s,
-                       keys, h / group, scale);
+                       keys, h / group, scale, rounding);
             }
         }
     }

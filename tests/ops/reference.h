@@ -5,6 +5,7 @@
 
 #include "engine/backend.h"
 
+/* rounding: how far, relatively, an implementation may round the operands of its products (0: not at all). */
 void reference_values(double *out, const void *data, enum dtype, size_t n);
 double reference_activation(double x, enum activation);
 
@@ -19,7 +20,7 @@ void reference_rope(double *out, double *bound, struct tensor x, int head_dim, c
                     const float *inv_freq);
 void reference_silu_mul(double *out, double *bound, struct tensor gate, struct tensor up);
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer,
-                         const struct row_batch *, enum mask, double scale);
+                         const struct row_batch *, enum mask, double scale, double rounding);
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *, const double *w,
                     int outputs, const float *bias, double rounding);
 void reference_group_norm(double *out, double *bound, struct tensor x, int groups, const float *weight,
