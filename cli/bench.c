@@ -1,7 +1,7 @@
 #include "cli/bench.h"
 
-#include "cli/bench_ops.h"
 #include "base/memory.h"
+#include "cli/bench_ops.h"
 #include "cli/cli.h"
 #include "cpu/cpu_backend.h"
 

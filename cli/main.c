@@ -56,7 +56,8 @@ enum status cli_open_backend(struct backend **out, const struct config *c, struc
     if (strcmp(c->device, "cpu") == 0)
         return open_cpu(out, c, err);
     if (card < 0)
-        return error_set(err, STATUS_BAD_REQUEST, "device: '%s' is none of auto, cpu, cuda, cuda:N", c->device);
+        return error_set(err, STATUS_BAD_REQUEST, "device: '%s' is none of auto, cpu, cuda, cuda:N",
+                         c->device);
     if (!automatic)
         return open_card(out, card, c, err);
     struct error why;

@@ -64,7 +64,8 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
     if (count == 0)
         return error_set(err, STATUS_DEVICE, "cuda: %s", why);
     if (device < 0 || device >= count)
-        return error_set(err, STATUS_DEVICE, "cuda: there is no device %d, the last one is %d", device, count - 1);
+        return error_set(err, STATUS_DEVICE, "cuda: there is no device %d, the last one is %d", device,
+                         count - 1);
     struct cuda_backend *c = xcalloc(1, sizeof *c);
     c->base.op = &cuda_ops;
     c->device = device;

@@ -70,14 +70,16 @@ const void *cuda_stage(struct cuda_backend *c, const void *from_host, size_t byt
     size_t place;
     if (bytes > s->bytes) {
         if (c->failure.status == STATUS_OK)
-            error_set(&c->failure, STATUS_DEVICE, "cuda: %zu bytes of arguments, %zu are the most", bytes, s->bytes);
+            error_set(&c->failure, STATUS_DEVICE, "cuda: %zu bytes of arguments, %zu are the most", bytes,
+                      s->bytes);
         return NULL;
     }
     if (!staging_take(c, bytes, &place))
         return NULL;
     memcpy(s->host + place, from_host, bytes);
-    if (!cuda_check(c, cudaMemcpyAsync(s->device + place, s->host + place, bytes, cudaMemcpyHostToDevice, c->stream),
-                    "copying arguments"))
+    if (!cuda_check(
+            c, cudaMemcpyAsync(s->device + place, s->host + place, bytes, cudaMemcpyHostToDevice, c->stream),
+            "copying arguments"))
         return NULL;
     return s->device + place;
 }

@@ -3,8 +3,8 @@
 
 #include <assert.h>
 
-void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const struct conv *conv, const struct weight *w,
-                 const float *bias)
+void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const struct conv *conv,
+                 const struct weight *w, const float *bias)
 {
     struct cuda_backend *c = cuda_state(be);
     assert(w->cols == conv->kernel * conv->kernel * x.cols && out.cols == w->rows);
@@ -43,7 +43,8 @@ void cuda_group_norm(struct backend *be, struct tensor out, struct tensor x, int
     void *scratch = cuda_scratch(c, group_norm_scratch(x.rows, x.cols));
     if (!scratch)
         return;
-    launch_group_norm(c->stream, view_of(out), view_of(x), groups, weight, bias, eps, (int)activation, scratch);
+    launch_group_norm(c->stream, view_of(out), view_of(x), groups, weight, bias, eps, (int)activation,
+                      scratch);
     cuda_check_launch(c, "group_norm");
 }
 
@@ -57,7 +58,8 @@ void cuda_resize(struct backend *be, struct tensor out, struct tensor x, int fro
     cuda_check_launch(c, "resize");
 }
 
-void cuda_guide(struct backend *be, struct tensor out, struct tensor cond, struct tensor uncond, const float *t)
+void cuda_guide(struct backend *be, struct tensor out, struct tensor cond, struct tensor uncond,
+                const float *t)
 {
     struct cuda_backend *c = cuda_state(be);
     if (out.rows <= 0 || !cuda_ready(c))

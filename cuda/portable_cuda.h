@@ -1,9 +1,9 @@
 /* The only header of ours that kernels include: CUDA for nvcc, its emulation for any other C++ compiler.
  *
- * What kernels keep to, so that both run them alike: shared memory by SHARED_ARRAY, launches by LAUNCH(kernel, blocks,
- * threads, stream, arguments...), whole warps in warp exchanges, no reliance on lock-step, fmaf() where a fused
- * multiply-add is meant (both compilers are told to fuse nothing else), inline PTX only in wrappers that have an emulated
- * twin. 16-bit numbers are stored as uint16_t. */
+ * What kernels keep to, so that both run them alike: shared memory by SHARED_ARRAY, launches by
+ * LAUNCH(kernel, blocks, threads, stream, arguments...), whole warps in warp exchanges, no reliance on
+ * lock-step, fmaf() where a fused multiply-add is meant (both compilers are told to fuse nothing else),
+ * inline PTX only in wrappers that have an emulated twin. 16-bit numbers are stored as uint16_t. */
 #ifndef VARGPT_CUDA_PORTABLE_CUDA_H
 #define VARGPT_CUDA_PORTABLE_CUDA_H
 
@@ -26,7 +26,8 @@ void start_kernel(void (*kernel)(Parameters...), dim3 blocks, dim3 threads, cuda
 {
     kernel<<<blocks, threads, 0, stream>>>(static_cast<Parameters>(arguments)...);
 }
-#define LAUNCH(kernel, blocks, threads, stream, ...) start_kernel(kernel, blocks, threads, stream, __VA_ARGS__)
+#define LAUNCH(kernel, blocks, threads, stream, ...)                                                         \
+    start_kernel(kernel, blocks, threads, stream, __VA_ARGS__)
 
 static __device__ __forceinline__ float f16_to_float(uint16_t bits)
 {
@@ -46,19 +47,22 @@ static __device__ __forceinline__ uint32_t pack_f16(float low, float high)
     return (uint32_t)__half_as_ushort(pair.x) | (uint32_t)__half_as_ushort(pair.y) << 16;
 }
 
-/* d += a . b on tensor cores: a is 16 x 16, b is 16 x 8 of 16-bit numbers, d is 16 x 8 in float32. With g = lane / 4 and
- * t = lane % 4 a lane holds of a: (row g, columns 2t, 2t+1), (g+8, the same), (g, 2t+8, 2t+9), (g+8, the same); of b: (rows 2t,
- * 2t+1, column g), (rows 2t+8, 2t+9, column g); of d: (row g, columns 2t, 2t+1), (row g+8, the same). */
+/* d += a . b on tensor cores: a is 16 x 16, b is 16 x 8 of 16-bit numbers, d is 16 x 8 in float32. With g =
+ * lane / 4 and t = lane % 4 a lane holds of a: (row g, columns 2t, 2t+1), (g+8, the same), (g, 2t+8, 2t+9),
+ * (g+8, the same); of b: (rows 2t, 2t+1, column g), (rows 2t+8, 2t+9, column g); of d: (row g, columns 2t,
+ * 2t+1), (row g+8, the same). */
 static __device__ __forceinline__ void multiply_bf16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
 static __device__ __forceinline__ void multiply_f16(float d[4], const uint32_t a[4], const uint32_t b[2])
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, "
+        "{%0,%1,%2,%3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }

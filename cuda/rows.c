@@ -33,8 +33,8 @@ void cuda_scatter(struct backend *be, struct tensor out, const int32_t *index, s
     cuda_check_launch(c, "scatter");
 }
 
-void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w, const float *bias,
-                 enum activation activation)
+void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const struct weight *w,
+                 const float *bias, enum activation activation)
 {
     struct cuda_backend *c = cuda_state(be);
     assert(x.cols == w->cols && out.cols == w->rows && out.rows == x.rows);
@@ -56,8 +56,8 @@ void cuda_rms_norm(struct backend *be, struct tensor out, struct tensor x, const
     cuda_check_launch(c, "rms_norm");
 }
 
-void cuda_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight, const float *bias,
-                     float eps)
+void cuda_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
+                     const float *bias, float eps)
 {
     struct cuda_backend *c = cuda_state(be);
     if (x.rows <= 0 || !cuda_ready(c))
@@ -75,7 +75,8 @@ void cuda_head_norm(struct backend *be, struct tensor x, int head_dim, const flo
     cuda_check_launch(c, "head_norm");
 }
 
-void cuda_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position, const float *inv_freq)
+void cuda_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
+               const float *inv_freq)
 {
     struct cuda_backend *c = cuda_state(be);
     if (x.rows <= 0 || !cuda_ready(c))
@@ -102,7 +103,8 @@ void cuda_add(struct backend *be, struct tensor x, struct tensor y, const float 
     cuda_check_launch(c, "add");
 }
 
-void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, struct tensor v, const int32_t *slot)
+void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, struct tensor v,
+                   const int32_t *slot)
 {
     struct cuda_backend *c = cuda_state(be);
     assert(kv.type == DTYPE_F32 && k.cols == kv.heads * kv.head_dim && v.cols == k.cols);

@@ -81,8 +81,8 @@ static void decode_f32(float *to, const struct host_matrix *m, size_t n)
         in += decode_block(to + i, in, m->type);
 }
 
-/* Blocks become F16 where that holds them (it rounds a weight by 2^-11 at most, an order below the blocks' own steps), else
- * float32. Gives memory to free; NULL when there is none. */
+/* Blocks become F16 where that holds them (it rounds a weight by 2^-11 at most, an order below the blocks'
+ * own steps), else float32. Gives memory to free; NULL when there is none. */
 static void *decode(const struct host_matrix *m, size_t n, enum dtype *type)
 {
     uint16_t *half = try_malloc(n, sizeof *half);
@@ -100,15 +100,16 @@ static void *decode(const struct host_matrix *m, size_t n, enum dtype *type)
 static enum status check_matrix(const struct host_matrix *m, bool blocks, struct error *err)
 {
     if (m->rows <= 0 || m->cols <= 0 || m->type >= DTYPE_I32)
-        return error_set(err, STATUS_BAD_FILE, "a weight of %d x %d values of type %s cannot be used", m->rows, m->cols,
-                         dtype_name(m->type));
+        return error_set(err, STATUS_BAD_FILE, "a weight of %d x %d values of type %s cannot be used",
+                         m->rows, m->cols, dtype_name(m->type));
     if (blocks && m->cols % BLOCK_WEIGHTS)
         return error_set(err, STATUS_BAD_FILE, "rows of %d values do not divide into blocks of %d", m->cols,
                          BLOCK_WEIGHTS);
     return STATUS_OK;
 }
 
-enum status cuda_weight_load(struct backend *be, struct weight **out, const struct host_matrix *m, struct error *err)
+enum status cuda_weight_load(struct backend *be, struct weight **out, const struct host_matrix *m,
+                             struct error *err)
 {
     struct cuda_backend *c = cuda_state(be);
     bool blocks = m->type == DTYPE_Q8_0 || m->type == DTYPE_Q4_0 || m->type == DTYPE_Q4_1;
@@ -120,12 +121,13 @@ enum status cuda_weight_load(struct backend *be, struct weight **out, const stru
     void *decoded = blocks ? decode(m, n, &w->type) : NULL;
     enum status status = STATUS_OK;
     if (blocks && !decoded) {
-        status = error_set(err, STATUS_NO_MEMORY, "no memory for a weight of %d x %d values", m->rows, m->cols);
+        status =
+            error_set(err, STATUS_NO_MEMORY, "no memory for a weight of %d x %d values", m->rows, m->cols);
     } else if (!(w->data = cuda_alloc(be, dtype_bytes(w->type, n)))) {
         status = c->failure.status != STATUS_OK
                      ? error_set(err, STATUS_DEVICE, "%s", c->failure.message)
-                     : error_set(err, STATUS_NO_MEMORY, "no device memory for a weight of %d x %d values", m->rows,
-                                 m->cols);
+                     : error_set(err, STATUS_NO_MEMORY, "no device memory for a weight of %d x %d values",
+                                 m->rows, m->cols);
     } else {
         cuda_upload(be, w->data, blocks ? decoded : m->data, dtype_bytes(w->type, n));
         *out = w;

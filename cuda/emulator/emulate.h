@@ -1,5 +1,5 @@
-/* CUDA's language for kernels, as ordinary C++: what portable_cuda.h includes where the compiler is not nvcc. See
- * emulator.h for how it runs. */
+/* CUDA's language for kernels, as ordinary C++: what portable_cuda.h includes where the compiler is not nvcc.
+ * See emulator.h for how it runs. */
 #ifndef VARGPT_CUDA_EMULATOR_EMULATE_H
 #define VARGPT_CUDA_EMULATOR_EMULATE_H
 
@@ -47,8 +47,8 @@ extern thread_local struct emulated_place *emulated_here;
 enum { EMULATED_SLOT = 64 }; /* most bytes that a lane shows the others at once */
 
 void emulated_syncthreads(const char *file, int line);
-/* Leaves a value for the other lanes of the mask and returns when all have come: what they left, EMULATED_SLOT bytes a
- * lane, valid until this lane's next exchange but one. */
+/* Leaves a value for the other lanes of the mask and returns when all have come: what they left,
+ * EMULATED_SLOT bytes a lane, valid until this lane's next exchange but one. */
 const char *emulated_exchange(const char *what, unsigned mask, const void *mine, size_t bytes);
 /* Ends the program unless `lane` took part in the exchange. */
 void emulated_check_lane(const char *what, unsigned mask, int lane);
@@ -101,11 +101,12 @@ static inline unsigned __ballot_sync(unsigned mask, int vote)
 
 /* ---- memory of a block ---- */
 
-/* The block's array of that place in the source: filled with NaNs when the first thread comes by, with guards around it,
- * and counted against what a block may have. */
+/* The block's array of that place in the source: filled with NaNs when the first thread comes by, with guards
+ * around it, and counted against what a block may have. */
 void *emulated_shared(size_t bytes, const char *name, int line);
 
-#define SHARED_ARRAY(type, name, n) type *const name = (type *)emulated_shared(sizeof(type) * (n), #name, __LINE__)
+#define SHARED_ARRAY(type, name, n)                                                                          \
+    type *const name = (type *)emulated_shared(sizeof(type) * (n), #name, __LINE__)
 
 template <typename T> T atomicAdd(T *at, T value)
 {
@@ -175,14 +176,14 @@ template <typename F> struct emulated_launch : emulated_work {
 };
 
 template <typename... Parameters, typename... Arguments>
-void emulated_start(const char *name, void (*kernel)(Parameters...), dim3 blocks, dim3 threads, cudaStream_t stream,
-                    Arguments... arguments)
+void emulated_start(const char *name, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
+                    cudaStream_t stream, Arguments... arguments)
 {
     auto body = [=]() { kernel(arguments...); };
     emulated_enqueue(stream, new emulated_launch<decltype(body)>(name, blocks, threads, body));
 }
 
-#define LAUNCH(kernel, blocks, threads, stream, ...) \
+#define LAUNCH(kernel, blocks, threads, stream, ...)                                                         \
     emulated_start(#kernel, kernel, blocks, threads, stream, __VA_ARGS__)
 
 #endif

@@ -22,9 +22,9 @@ struct lane_thread {
     struct emulated_place place;
     int warp;
     bool done;
-    const char *waits;        /* what for; NULL: for nothing */
-    int line;                 /* of its barrier */
-    const unsigned *awaited;  /* runnable once this has moved on from `seen` */
+    const char *waits;       /* what for; NULL: for nothing */
+    int line;                /* of its barrier */
+    const unsigned *awaited; /* runnable once this has moved on from `seen` */
     unsigned seen;
 };
 
@@ -40,13 +40,13 @@ struct machine {
     const char *kernel;
     emulated_body *body;
     void *context;
-    int n, running, done;     /* threads of a block; index of the running one */
+    int n, running, done; /* threads of a block; index of the running one */
     int order[MOST_THREADS], rank[MOST_THREADS];
     int arrived, barrier_line;
     unsigned generation;
     const char *barrier_file;
     struct fiber own;
-    struct fiber *previous;   /* what was left last */
+    struct fiber *previous; /* what was left last */
     struct lane_thread thread[MOST_THREADS];
     struct warp warp[MOST_THREADS / 32];
     char *stacks;
@@ -83,8 +83,8 @@ void emulated_fail(const char *format, ...)
         fprintf(stderr, "%s: ", m.kernel);
     if (emulated_here) {
         const struct emulated_place *p = emulated_here;
-        fprintf(stderr, "block (%u,%u,%u) thread (%u,%u,%u): ", p->block.x, p->block.y, p->block.z, p->thread.x,
-                p->thread.y, p->thread.z);
+        fprintf(stderr, "block (%u,%u,%u) thread (%u,%u,%u): ", p->block.x, p->block.y, p->block.z,
+                p->thread.x, p->thread.y, p->thread.z);
     }
     vfprintf(stderr, format, args);
     fprintf(stderr, "\n");
@@ -164,8 +164,8 @@ void emulated_syncthreads(const char *file, int line)
         m.barrier_file = file;
         m.barrier_line = line;
     } else if (m.barrier_file != file || m.barrier_line != line) {
-        emulated_fail("is at the barrier of %s:%d while others wait at that of %s:%d", file, line, m.barrier_file,
-                      m.barrier_line);
+        emulated_fail("is at the barrier of %s:%d while others wait at that of %s:%d", file, line,
+                      m.barrier_file, m.barrier_line);
     }
     if (++m.arrived < m.n) {
         wait_for(t, "__syncthreads", line, &m.generation);

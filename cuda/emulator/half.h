@@ -1,16 +1,19 @@
-/* 16-bit numbers and tensor cores, for compilers that are not nvcc: the emulated twins of portable_cuda.h's wrappers. */
+/* 16-bit numbers and tensor cores, for compilers that are not nvcc: the emulated twins of portable_cuda.h's
+ * wrappers. */
 #ifndef VARGPT_CUDA_EMULATOR_HALF_H
 #define VARGPT_CUDA_EMULATOR_HALF_H
 
 #include "cuda/emulator/emulate.h"
 
-/* Exact: moves exponent and fraction into place and lets a multiplication by 2^112 rebias them, subnormals included. */
+/* Exact: moves exponent and fraction into place and lets a multiplication by 2^112 rebias them, subnormals
+ * included. */
 static inline float f16_to_float(uint16_t bits)
 {
     uint32_t sign = (uint32_t)(bits & 0x8000) << 16, rest = (uint32_t)(bits & 0x7fff) << 13;
     if (rest >= (uint32_t)0x7c00 << 13)
         return __uint_as_float(sign | rest | 0x7f800000);
-    return __uint_as_float(sign | __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f));
+    return __uint_as_float(sign |
+                           __float_as_uint(__uint_as_float(rest) * 5192296858534827628530496329220096.0f));
 }
 
 /* Round to nearest, ties to even; too large gives infinity, NaN stays NaN. */
@@ -51,8 +54,9 @@ static inline float emulated_bf16(uint16_t bits)
     return __uint_as_float((uint32_t)bits << 16);
 }
 
-/* What the lanes hold, laid out as matrices, then the lane's four sums: products are exact, their sum is in double and rounded
- * once. A card adds with fewer bits; its results lie within the same bounds and not at the same bits. */
+/* What the lanes hold, laid out as matrices, then the lane's four sums: products are exact, their sum is in
+ * double and rounded once. A card adds with fewer bits; its results lie within the same bounds and not at the
+ * same bits. */
 template <float value(uint16_t)>
 static inline void emulated_multiply(const char *what, float d[4], const uint32_t a[4], const uint32_t b[2])
 {
@@ -64,7 +68,9 @@ static inline void emulated_multiply(const char *what, float d[4], const uint32_
         double sum = d[i];
         for (int k = 0; k < 16; k++) {
             uint16_t x, y;
-            memcpy(&x, all + (row % 8 * 4 + k % 8 / 2) * EMULATED_SLOT + (row / 8 + k / 8 * 2) * 4 + k % 2 * 2, 2);
+            memcpy(&x,
+                   all + (row % 8 * 4 + k % 8 / 2) * EMULATED_SLOT + (row / 8 + k / 8 * 2) * 4 + k % 2 * 2,
+                   2);
             memcpy(&y, all + (column * 4 + k % 8 / 2) * EMULATED_SLOT + (4 + k / 8) * 4 + k % 2 * 2, 2);
             sum += (double)value(x) * (double)value(y);
         }

@@ -7,8 +7,8 @@
 
 #include <stddef.h>
 
-/* "emulated device: MESSAGE" with the running kernel's name, and the end of the program: whatever comes here is a bug of
- * ours that a card would answer with silence or nonsense. */
+/* "emulated device: MESSAGE" with the running kernel's name, and the end of the program: whatever comes here
+ * is a bug of ours that a card would answer with silence or nonsense. */
 [[noreturn]] void emulated_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* shared.cpp: the arrays of the running block. */

@@ -1,5 +1,5 @@
-/* Stand-ins for CUDA's runtime calls. A stream is a list of work that runs when something waits for it; device memory is
- * known by address, so that every copy can be checked. */
+/* Stand-ins for CUDA's runtime calls. A stream is a list of work that runs when something waits for it;
+ * device memory is known by address, so that every copy can be checked. */
 #include "cuda/emulator/internal.h"
 
 extern "C" {
@@ -79,7 +79,8 @@ static bool guard_whole(const char *memory)
     return true;
 }
 
-/* Guards stand behind the memory; AddressSanitizer watches over them where it is, otherwise we look at them. */
+/* Guards stand behind the memory; AddressSanitizer watches over them where it is, otherwise we look at them.
+ */
 #if defined(__SANITIZE_ADDRESS__)
 #include <sanitizer/asan_interface.h>
 static const bool own_guards = false;
@@ -143,7 +144,8 @@ static cudaError_t give_back(void *memory, bool device)
     run_all(); /* as a device does, frees wait for what was started before */
     auto found = regions.find((char *)memory);
     if (found == regions.end() || found->second.device != device)
-        emulated_fail("frees %p, which is not the beginning of %s memory", memory, device ? "device" : "pinned");
+        emulated_fail("frees %p, which is not the beginning of %s memory", memory,
+                      device ? "device" : "pinned");
     struct region r = found->second;
     check_region((char *)memory, r);
     regions.erase(found);
@@ -157,8 +159,8 @@ static cudaError_t give_back(void *memory, bool device)
     return cudaSuccess;
 }
 
-/* The region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a part of it lies in
- * one. */
+/* The region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a part
+ * of it lies in one. */
 static const struct region *find_region(const void *memory, size_t bytes)
 {
     char *p = (char *)memory;
@@ -310,7 +312,8 @@ static bool on_device(const void *memory, size_t bytes)
     return r && r->device;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind, cudaStream_t stream)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;

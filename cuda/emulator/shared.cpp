@@ -1,4 +1,5 @@
-/* Shared memory: one heap object an array, so that AddressSanitizer stands behind each, with guards for builds without it. */
+/* Shared memory: one heap object an array, so that AddressSanitizer stands behind each, with guards for
+ * builds without it. */
 #include "cuda/emulator/internal.h"
 
 extern "C" {

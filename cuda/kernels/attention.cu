@@ -1,18 +1,19 @@
 /* Paged attention, float32 throughout.
  *
- * Reference: out[r, h] = softmax(scale * q[r, h] . k^T under the mask) . v over the keys that the row sees, which lie in
- * pages; query head h reads key/value head h / group.
+ * Reference: out[r, h] = softmax(scale * q[r, h] . k^T under the mask) . v over the keys that the row sees,
+ * which lie in pages; query head h reads key/value head h / group.
  *
- * One order of summation, whichever kernel computes a row: keys in splits of SPLIT, each walked in steps of KEYS with a
- * running maximum; scores are sums of sums over SLAB columns; within a step the weights are summed by a fixed tree and the
- * values by fused multiply-adds, keys ascending; splits are merged in order. A query skips keys that it does not see rather than multiplying them by zero, so
- * neither what lies behind nor the other queries of its block can show in its bits.
+ * One order of summation, whichever kernel computes a row: keys in splits of SPLIT, each walked in steps of
+ * KEYS with a running maximum; scores are sums of sums over SLAB columns; within a step the weights are
+ * summed by a fixed tree and the values by fused multiply-adds, keys ascending; splits are merged in order. A
+ * query skips keys that it does not see rather than multiplying them by zero, so neither what lies behind nor
+ * the other queries of its block can show in its bits.
  *
- * Cost: 4 D floating-point operations a query and key; keys and values are read once a block of queries. Spans of one row
- * (decoding) have a block a split and key/value head, all query heads of the group in it, and are bound by reading the
- * cache; attention_merge then reads D + 2 floats a split. Other spans have a block for 16 queries and are bound by
- * multiply-adds from shared memory. A block makes up to 128 columns of the result: wider heads (the VQVAE's) compute their
- * scores once a block again. */
+ * Cost: 4 D floating-point operations a query and key; keys and values are read once a block of queries.
+ * Spans of one row (decoding) have a block a split and key/value head, all query heads of the group in it,
+ * and are bound by reading the cache; attention_merge then reads D + 2 floats a split. Other spans have a
+ * block for 16 queries and are bound by multiply-adds from shared memory. A block makes up to 128 columns of
+ * the result: wider heads (the VQVAE's) compute their scores once a block again. */
 #include "cuda/kernels/attention_parts.cuh"
 
 enum { THREADS = 128, KEYS = 128, SLAB = 32, COLUMNS = 128, SPAN_QUERIES = 16 };
@@ -20,15 +21,15 @@ enum { THREADS = 128, KEYS = 128, SLAB = 32, COLUMNS = 128, SPAN_QUERIES = 16 };
 /* ---- one step: KEYS keys ---- */
 
 template <int Q> struct block_memory {
-    float *keys;    /* [KEYS][SLAB + 1] */
-    float *slab;    /* [Q][SLAB] of the queries */
-    float *weight;  /* [Q][KEYS] scores, then weights */
-    int *slot;      /* [KEYS] */
+    float *keys;                   /* [KEYS][SLAB + 1] */
+    float *slab;                   /* [Q][SLAB] of the queries */
+    float *weight;                 /* [Q][KEYS] scores, then weights */
+    int *slot;                     /* [KEYS] */
     float *top, *sum, *correction; /* [Q] */
 };
 
-static __device__ __forceinline__ void find_slots(int *slot, const struct attention_shape &s, const struct span &span,
-                                                  int from, int n)
+static __device__ __forceinline__ void find_slots(int *slot, const struct attention_shape &s,
+                                                  const struct span &span, int from, int n)
 {
     int i = (int)threadIdx.x, p = from + i;
     if (i < n)
@@ -38,8 +39,8 @@ static __device__ __forceinline__ void find_slots(int *slot, const struct attent
 /* Thread i computes the scores of key i with all queries; slabs of the head come through shared memory. */
 template <int Q>
 static __device__ __forceinline__ void score_keys(const block_memory<Q> &m, const struct attention_shape &s,
-                                                  const struct queries &q, const float *queries, int stride, int kv_head,
-                                                  int n)
+                                                  const struct queries &q, const float *queries, int stride,
+                                                  int kv_head, int n)
 {
     float acc[Q] = {};
     int t = (int)threadIdx.x;
@@ -109,15 +110,16 @@ static __device__ __forceinline__ void weigh_keys(const block_memory<Q> &m, cons
     }
 }
 
-/* Which of the block's queries and which column this thread gathers: `lanes` threads side by side take a query's columns. */
+/* Which of the block's queries and which column this thread gathers: `lanes` threads side by side take a
+ * query's columns. */
 struct part {
     int lanes, group, groups, column;
 };
 
 template <int Q>
 static __device__ __forceinline__ void add_values(const block_memory<Q> &m, const struct attention_shape &s,
-                                                  const struct queries &q, const struct part &part, int kv_head, int from,
-                                                  int n, bool fresh, float acc[Q])
+                                                  const struct queries &q, const struct part &part,
+                                                  int kv_head, int from, int n, bool fresh, float acc[Q])
 {
     int limit[Q];
     for (int j = 0; j < Q; j++) {
@@ -141,9 +143,9 @@ static __device__ __forceinline__ void add_values(const block_memory<Q> &m, cons
 
 /* Keys from .. to-1 of a split into acc, m.top and m.sum. */
 template <int Q>
-static __device__ __forceinline__ void walk_split(const block_memory<Q> &m, const struct attention_shape &s,
-                                                  const struct queries &q, const struct part &part,
-                                                  struct matrix_view queries, int kv_head, int from, int to, float acc[Q])
+static __device__ __forceinline__ void
+walk_split(const block_memory<Q> &m, const struct attention_shape &s, const struct queries &q,
+           const struct part &part, struct matrix_view queries, int kv_head, int from, int to, float acc[Q])
 {
     for (int at = from; at < to; at += KEYS) {
         int n = to - at < KEYS ? to - at : (int)KEYS;
@@ -168,13 +170,13 @@ static __device__ __forceinline__ struct part find_part(int head_dim, int slab)
     return p;
 }
 
-#define BLOCK_MEMORY(m, Q)                          \
-    SHARED_ARRAY(float, m##_keys, KEYS *(SLAB + 1)); \
-    SHARED_ARRAY(float, m##_slab, Q *SLAB);          \
-    SHARED_ARRAY(float, m##_weight, Q *KEYS);        \
-    SHARED_ARRAY(int, m##_slot, KEYS);               \
-    SHARED_ARRAY(float, m##_state, 3 * Q);           \
-    block_memory<Q> m = {m##_keys,  m##_slab,      m##_weight, m##_slot, \
+#define BLOCK_MEMORY(m, Q)                                                                                   \
+    SHARED_ARRAY(float, m##_keys, KEYS *(SLAB + 1));                                                         \
+    SHARED_ARRAY(float, m##_slab, Q *SLAB);                                                                  \
+    SHARED_ARRAY(float, m##_weight, Q *KEYS);                                                                \
+    SHARED_ARRAY(int, m##_slot, KEYS);                                                                       \
+    SHARED_ARRAY(float, m##_state, 3 * Q);                                                                   \
+    block_memory<Q> m = {m##_keys,  m##_slab,      m##_weight,       m##_slot,                               \
                          m##_state, m##_state + Q, m##_state + 2 * Q}
 
 /* ---- spans of one row: a block a split ---- */
@@ -185,7 +187,8 @@ __global__ void __launch_bounds__(THREADS, 3)
 {
     BLOCK_MEMORY(m, Q);
     struct queries q = find_queries(s, (int)blockIdx.x, true, Q);
-    int kv_head = (int)blockIdx.y, split = (int)blockIdx.z % s.single_splits, slab = (int)blockIdx.z / s.single_splits;
+    int kv_head = (int)blockIdx.y, split = (int)blockIdx.z % s.single_splits,
+        slab = (int)blockIdx.z / s.single_splits;
     struct part part = find_part(s.head_dim, slab);
     int all = q.span.first_position + 1, from = split * SPLIT, to = from + SPLIT < all ? from + SPLIT : all;
     float acc[Q] = {};
@@ -210,10 +213,11 @@ __global__ void __launch_bounds__(THREADS, 3)
 }
 
 /* A block a span of one row and query head: its splits, in order. */
-__global__ void attention_merge(struct matrix_view out, struct attention_shape s)
+__global__ void __launch_bounds__(THREADS) attention_merge(struct matrix_view out, struct attention_shape s)
 {
     struct queries q = find_queries(s, (int)blockIdx.x, true, s.group);
-    int head = (int)blockIdx.y, splits = (q.span.first_position + SPLIT) / SPLIT; /* of first_position + 1 keys */
+    int head = (int)blockIdx.y,
+        splits = (q.span.first_position + SPLIT) / SPLIT; /* of first_position + 1 keys */
     for (int d = (int)threadIdx.x; d < s.head_dim; d += THREADS) {
         const float *p = partial_place(s, (int)blockIdx.x, head, 0);
         struct merged total = {p[0], p[1]};
@@ -223,15 +227,16 @@ __global__ void attention_merge(struct matrix_view out, struct attention_shape s
             total = merge(total, merged{p[0], p[1]}, &a, &b);
             acc = acc * a + p[2 + d] * b;
         }
-        out.data[(size_t)q.span.first_row * (size_t)out.stride + (size_t)head * (size_t)s.head_dim + (size_t)d] =
-            acc / total.sum;
+        out.data[(size_t)q.span.first_row * (size_t)out.stride + (size_t)head * (size_t)s.head_dim +
+                 (size_t)d] = acc / total.sum;
     }
 }
 
 /* ---- spans of more rows: a block walks all splits of its queries ---- */
 
 /* Query i's split joins what it has: thread i computes what both are to be multiplied with. */
-static __device__ __forceinline__ void merge_split(float *state, int i, int queries, struct merged split, bool first)
+static __device__ __forceinline__ void merge_split(float *state, int i, int queries, struct merged split,
+                                                   bool first)
 {
     float a = 0, b = 1;
     struct merged total = split;
@@ -268,7 +273,8 @@ __global__ void __launch_bounds__(THREADS, 3)
     for (int j = 0; j < Q; j++) {
         int i = part.group + j * part.groups;
         if (i < q.n && part.column < s.head_dim)
-            out.data[query_place(s, q, i, kv_head, out.stride) + (size_t)part.column] = total[j] / state[Q + i];
+            out.data[query_place(s, q, i, kv_head, out.stride) + (size_t)part.column] =
+                total[j] / state[Q + i];
     }
 }
 
@@ -295,19 +301,22 @@ size_t attention_scratch(const struct attention_shape *s)
 void launch_attention_merge(cudaStream_t stream, struct matrix_view out, struct attention_shape s)
 {
     if (s.single_splits > 1)
-        LAUNCH(attention_merge, dim3((unsigned)s.single_rows, (unsigned)(s.kv_heads * s.group)), THREADS, stream, out, s);
+        LAUNCH(attention_merge, dim3((unsigned)s.single_rows, (unsigned)(s.kv_heads * s.group)), THREADS,
+               stream, out, s);
 }
 
 template <int Q>
-static void start_single(cudaStream_t stream, struct matrix_view out, struct matrix_view q, struct attention_shape s,
-                         int slabs)
+static void start_single(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                         struct attention_shape s, int slabs)
 {
     int blocks = s.single_rows * ((s.group + Q - 1) / Q);
-    LAUNCH(attention_single<Q>, dim3((unsigned)blocks, (unsigned)s.kv_heads, (unsigned)(slabs * s.single_splits)), THREADS,
-           stream, out, q, s);
+    LAUNCH(attention_single<Q>,
+           dim3((unsigned)blocks, (unsigned)s.kv_heads, (unsigned)(slabs * s.single_splits)), THREADS, stream,
+           out, q, s);
 }
 
-void launch_attention(cudaStream_t stream, struct matrix_view out, struct matrix_view q, struct attention_shape s)
+void launch_attention(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                      struct attention_shape s)
 {
     int slabs = (s.head_dim + COLUMNS - 1) / COLUMNS;
     if (s.single_rows > 0) {
@@ -320,6 +329,7 @@ void launch_attention(cudaStream_t stream, struct matrix_view out, struct matrix
         launch_attention_merge(stream, out, s);
     }
     if (s.query_blocks > 0)
-        LAUNCH(attention_spans<SPAN_QUERIES>, dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads, (unsigned)slabs),
-               THREADS, stream, out, q, s);
+        LAUNCH(attention_spans<SPAN_QUERIES>,
+               dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads, (unsigned)slabs), THREADS, stream, out, q,
+               s);
 }

@@ -1,18 +1,19 @@
-/* Paged attention on tensor cores, for heads of 64 and 128: queries, keys, weights and values rounded to BF16, sums, maxima and
- * exponentials in float32.
+/* Paged attention on tensor cores, for heads of 64 and 128: queries, keys, weights and values rounded to
+ * BF16, sums, maxima and exponentials in float32.
  *
- * Reference: as attention.cu. One order of summation, whichever kernel computes a row: splits of SPLIT keys, walked STEP keys at
- * a time with a running maximum by one warp for 16 queries; the splits are merged in order. A query's masked keys weigh zero, and
- * what lies behind the last key of its warp is read as zero, so neither shows.
+ * Reference: as attention.cu. One order of summation, whichever kernel computes a row: splits of SPLIT keys,
+ * walked STEP keys at a time with a running maximum by one warp for 16 queries; the splits are merged in
+ * order. A query's masked keys weigh zero, and what lies behind the last key of its warp is read as zero, so
+ * neither shows.
  *
- * A warp needs no shared memory for keys and values: of every 32 columns lane t % 4 takes eight neighbours of key g (two 16-byte
- * loads, two multiplications: product_fast.cu's order of columns), and of the values four neighbouring columns of four keys, one
- * column for each of four tiles of the result. So all its loads are 16 bytes, eight lanes side by side fetch 128, and the result is
- * stored as it was read.
+ * A warp needs no shared memory for keys and values: of every 32 columns lane t % 4 takes eight neighbours of
+ * key g (two 16-byte loads, two multiplications: product_fast.cu's order of columns), and of the values four
+ * neighbouring columns of four keys, one column for each of four tiles of the result. So all its loads are 16
+ * bytes, eight lanes side by side fetch 128, and the result is stored as it was read.
  *
- * Cost: 4 D operations a query and key. Spans of one row (all heads of a group in one tile, a warp a split) are bound by reading
- * the cache once. Other spans (four warps, 64 queries a block) read it once a warp, three times of four from first-level cache,
- * and are bound by that: 8 operations a byte. */
+ * Cost: 4 D operations a query and key. Spans of one row (all heads of a group in one tile, a warp a split)
+ * are bound by reading the cache once. Other spans (four warps, 64 queries a block) read it once a warp,
+ * three times of four from first-level cache, and are bound by that: 8 operations a byte. */
 #include "cuda/kernels/attention_parts.cuh"
 
 enum { STEP = 32, WARPS = 4, WARP_QUERIES = 16, BLOCK_QUERIES = WARPS * WARP_QUERIES };
@@ -38,7 +39,8 @@ static __device__ __forceinline__ uint4 load_piece(const float *from)
     return pack_piece(x);
 }
 
-/* A warp's queries and what they have gathered of a split. Lane (g, t) = (lane / 4, lane % 4) shares rows g and g + 8. */
+/* A warp's queries and what they have gathered of a split. Lane (g, t) = (lane / 4, lane % 4) shares rows g
+ * and g + 8. */
 template <int D> struct warp_state {
     uint4 q[2][D / 32];
     int limit[2]; /* keys that the rows see; 0: no such query */
@@ -48,14 +50,16 @@ template <int D> struct warp_state {
 
 template <int D>
 static __device__ __forceinline__ void take_queries(warp_state<D> &w, const struct attention_shape &s,
-                                                    const struct queries &q, const struct matrix_view &queries, int kv_head)
+                                                    const struct queries &q,
+                                                    const struct matrix_view &queries, int kv_head)
 {
     int lane = (int)threadIdx.x;
     UNROLL
     for (int r = 0; r < 2; r++) {
         int i = lane / 4 + 8 * r;
         bool there = i < q.n;
-        const float *row = queries.data + query_place(s, q, there ? i : 0, kv_head, queries.stride) + lane % 4 * 8;
+        const float *row =
+            queries.data + query_place(s, q, there ? i : 0, kv_head, queries.stride) + lane % 4 * 8;
         w.limit[r] = there ? keys_seen(s, q, i) : 0;
         UNROLL
         for (int b = 0; b < D / 32; b++) {
@@ -70,8 +74,9 @@ static __device__ __forceinline__ void take_queries(warp_state<D> &w, const stru
 
 /* The scores of keys k0 .. k0+31, tile j holding eight of them; -inf where a row does not see one. */
 template <int D>
-static __device__ __forceinline__ void score_step(float score[4][4], const warp_state<D> &w, const float *keys,
-                                                  size_t slot_width, const int page[2], int k0, int to, float scale)
+static __device__ __forceinline__ void score_step(float score[4][4], const warp_state<D> &w,
+                                                  const float *keys, size_t slot_width, const int page[2],
+                                                  int k0, int to, float scale)
 {
     int lane = (int)threadIdx.x, g = lane / 4, t = lane % 4;
     UNROLL
@@ -129,15 +134,16 @@ template <int D> static __device__ __forceinline__ void weigh_step(float score[4
 
 /* acc += weights . values, 16 keys at a time */
 template <int D>
-static __device__ __forceinline__ void add_step(warp_state<D> &w, const float weight[4][4], const float *values,
-                                                size_t slot_width, const int page[2], int k0, int to)
+static __device__ __forceinline__ void add_step(warp_state<D> &w, const float weight[4][4],
+                                                const float *values, size_t slot_width, const int page[2],
+                                                int k0, int to)
 {
     int lane = (int)threadIdx.x, g = lane / 4, t = lane % 4;
     UNROLL
     for (int half = 0; half < 2; half++) {
         const float *low = weight[2 * half], *high = weight[2 * half + 1];
-        const uint32_t a[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]), pack_bf16(high[0], high[1]),
-                               pack_bf16(high[2], high[3])};
+        const uint32_t a[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]),
+                               pack_bf16(high[0], high[1]), pack_bf16(high[2], high[3])};
         const float *value[4]; /* keys 2t, 2t+1, 2t+8, 2t+9 of the page, columns from 4g on */
         UNROLL
         for (int i = 0; i < 4; i++) {
@@ -197,7 +203,8 @@ static __device__ __forceinline__ void walk_split(warp_state<D> &w, const struct
     }
 }
 
-/* Columns that a lane holds of a row: of each 32, columns 8t .. 8t+7, in acc[4b + j][2r] (j) and [2r + 1] (4 + j). */
+/* Columns that a lane holds of a row: of each 32, columns 8t .. 8t+7, in acc[4b + j][2r] (j) and [2r + 1] (4
+ * + j). */
 template <int D>
 static __device__ __forceinline__ void store_row(float *to, const warp_state<D> &w, int r, float sum)
 {
@@ -243,9 +250,11 @@ __global__ void __launch_bounds__(32 * WARPS)
 
 /* ---- other spans: a warp walks all splits of its 16 queries ---- */
 
-/* The split joins what the lane has of its rows: totals in shared memory of its own, so that registers suffice. */
+/* The split joins what the lane has of its rows: totals in shared memory of its own, so that registers
+ * suffice. */
 template <int D>
-static __device__ __forceinline__ void merge_split(float *total, struct merged state[2], const warp_state<D> &w, int from)
+static __device__ __forceinline__ void merge_split(float *total, struct merged state[2],
+                                                   const warp_state<D> &w, int from)
 {
     UNROLL
     for (int r = 0; r < 2; r++) {
@@ -269,7 +278,7 @@ template <int D>
 __global__ void __launch_bounds__(32 * WARPS)
     fast_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
-    SHARED_ARRAY(float, totals, BLOCK_QUERIES * D);
+    SHARED_ARRAY(float, totals, BLOCK_QUERIES *D);
     float *total = totals + threadIdx.y * WARP_QUERIES * D + threadIdx.x;
     int kv_head = (int)blockIdx.y, own = (int)threadIdx.y * WARP_QUERIES;
     struct queries q = find_queries(s, (int)blockIdx.x, false, BLOCK_QUERIES);
@@ -303,7 +312,8 @@ __global__ void __launch_bounds__(32 * WARPS)
 
 bool attention_is_fast(const struct attention_shape *s)
 {
-    return (s->head_dim == 64 || s->head_dim == 128) && (uintptr_t)s->key % 16 == 0 && (uintptr_t)s->value % 16 == 0;
+    return (s->head_dim == 64 || s->head_dim == 128) && (uintptr_t)s->key % 16 == 0 &&
+           (uintptr_t)s->value % 16 == 0;
 }
 
 int attention_blocks_fast(int rows, int group)
@@ -312,7 +322,8 @@ int attention_blocks_fast(int rows, int group)
 }
 
 template <int D>
-static void start_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q, struct attention_shape s)
+static void start_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                       struct attention_shape s)
 {
     dim3 threads(32, WARPS);
     if (s.single_rows > 0) {
@@ -322,10 +333,12 @@ static void start_fast(cudaStream_t stream, struct matrix_view out, struct matri
         launch_attention_merge(stream, out, s);
     }
     if (s.query_blocks > 0)
-        LAUNCH(fast_spans<D>, dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads), threads, stream, out, q, s);
+        LAUNCH(fast_spans<D>, dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads), threads, stream, out, q,
+               s);
 }
 
-void launch_attention_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q, struct attention_shape s)
+void launch_attention_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                           struct attention_shape s)
 {
     if (s.head_dim == 64)
         start_fast<64>(stream, out, q, s);

@@ -1,4 +1,5 @@
-/* What both kinds of attention share: which queries a block has, what they see, and how parts of a context are merged. */
+/* What both kinds of attention share: which queries a block has, what they see, and how parts of a context
+ * are merged. */
 #ifndef VARGPT_CUDA_KERNELS_ATTENTION_PARTS_CUH
 #define VARGPT_CUDA_KERNELS_ATTENTION_PARTS_CUH
 
@@ -21,8 +22,8 @@ static __device__ __forceinline__ int blocks_of(int rows, int group, int each)
 }
 
 /* The block's queries: of the spans of one row (single) or of the others. */
-static __device__ __forceinline__ struct queries find_queries(const struct attention_shape &s, int block, bool single,
-                                                              int each)
+static __device__ __forceinline__ struct queries find_queries(const struct attention_shape &s, int block,
+                                                              bool single, int each)
 {
     struct queries q;
     q.single = 0;
@@ -42,20 +43,22 @@ static __device__ __forceinline__ struct queries find_queries(const struct atten
     return q;
 }
 
-static __device__ __forceinline__ int keys_seen(const struct attention_shape &s, const struct queries &q, int query)
+static __device__ __forceinline__ int keys_seen(const struct attention_shape &s, const struct queries &q,
+                                                int query)
 {
     return q.span.first_position + (s.full ? q.span.n_rows : (q.first + query) / s.group + 1);
 }
 
 /* Where the query's head lies in a matrix of rows. */
-static __device__ __forceinline__ size_t query_place(const struct attention_shape &s, const struct queries &q, int query,
-                                                     int kv_head, int stride)
+static __device__ __forceinline__ size_t query_place(const struct attention_shape &s, const struct queries &q,
+                                                     int query, int kv_head, int stride)
 {
     int m = q.first + query, head = kv_head * s.group + m % s.group;
     return (size_t)(q.span.first_row + m / s.group) * (size_t)stride + (size_t)head * (size_t)s.head_dim;
 }
 
-/* ---- what a query has gathered so far: its largest score, the sum of its weights, its columns of the result ---- */
+/* ---- what a query has gathered so far: its largest score, the sum of its weights, its columns of the result
+ * ---- */
 
 struct merged {
     float top, sum;
@@ -73,11 +76,12 @@ static __device__ __forceinline__ struct merged merge(struct merged x, struct me
 }
 
 /* A split of a span of one row: top, sum, then the columns. */
-static __device__ __forceinline__ float *partial_place(const struct attention_shape &s, int single, int head, int split)
+static __device__ __forceinline__ float *partial_place(const struct attention_shape &s, int single, int head,
+                                                       int split)
 {
     size_t heads = (size_t)s.kv_heads * (size_t)s.group;
-    return s.partial +
-           (((size_t)single * heads + (size_t)head) * (size_t)s.single_splits + (size_t)split) * (size_t)(s.head_dim + 2);
+    return s.partial + (((size_t)single * heads + (size_t)head) * (size_t)s.single_splits + (size_t)split) *
+                           (size_t)(s.head_dim + 2);
 }
 
 #endif

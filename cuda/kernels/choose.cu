@@ -1,13 +1,14 @@
 /* Choosing: noise, sampling, nearest codeword.
  *
  * Reference: base/random.h (the same source, compiled for the device), base/choice.h, engine/backend.h.
- * Cost: noise: Philox and Box-Muller in double, 60 double operations a value; sample: a block a row, 4 to 10 passes over its
- * logits in cache and up to six exponentials in double a logit; nearest: 3 R rows cols operations from cache. None is large
- * beside the model.
+ * Cost: noise: Philox and Box-Muller in double, 60 double operations a value; sample: a block a row, 4 to 10
+ * passes over its logits in cache and up to six exponentials in double a logit; nearest: 3 R rows cols
+ * operations from cache. None is large beside the model.
  *
- * Sampling adds up weights as integers (exp(v - largest) times a power of two that leaves room for n of them), so the order
- * of additions does not matter, and every thread may add where it likes. Their resolution, 2^-45 for a vocabulary of 2^17,
- * is far below that of the uniform number, 2^-32: draws equal those of choice_draw() but where its own double sums round. */
+ * Sampling adds up weights as integers (exp(v - largest) times a power of two that leaves room for n of
+ * them), so the order of additions does not matter, and every thread may add where it likes. Their
+ * resolution, 2^-45 for a vocabulary of 2^17, is far below that of the uniform number, 2^-32: draws equal
+ * those of choice_draw() but where its own double sums round. */
 #define RANDOM_INLINE static __device__ __forceinline__
 
 #include "cuda/kernels/launch.h"
@@ -19,7 +20,8 @@ enum { THREADS = 256 };
 
 /* ---- noise ---- */
 
-__global__ void noise_kernel(struct matrix_view out, const struct noise_row *source)
+__global__ void __launch_bounds__(THREADS)
+    noise_kernel(struct matrix_view out, const struct noise_row *source)
 {
     int i = (int)(blockIdx.y * THREADS + threadIdx.x);
     float four[4];
@@ -40,7 +42,8 @@ void launch_noise(cudaStream_t stream, struct matrix_view out, const struct nois
 
 /* ---- sampling ---- */
 
-/* One row's draw, as its block sees it. Threads take ids in turn but for the last walk, where each takes `span` neighbours. */
+/* One row's draw, as its block sees it. Threads take ids in turn but for the last walk, where each takes
+ * `span` neighbours. */
 struct draw {
     const float *logits;
     int n;
@@ -117,9 +120,10 @@ static __device__ struct best find_largest(const float *logits, int n, struct be
     return b;
 }
 
-/* Among the values whose order begins with the digits found so far: how many, or how heavy, by the next digit. */
-static __device__ void fill_histogram(unsigned long long *bins, const struct draw &d, uint32_t prefix, int shift,
-                                      float least, bool weigh)
+/* Among the values whose order begins with the digits found so far: how many, or how heavy, by the next
+ * digit. */
+static __device__ void fill_histogram(unsigned long long *bins, const struct draw &d, uint32_t prefix,
+                                      int shift, float least, bool weigh)
 {
     for (int i = (int)threadIdx.x; i < 256; i += THREADS)
         bins[i] = 0;
@@ -129,7 +133,8 @@ static __device__ void fill_histogram(unsigned long long *bins, const struct dra
         uint32_t order = order_of(v);
         if (v < least || (shift < 24 && order >> (shift + 8) != prefix >> (shift + 8)))
             continue;
-        atomicAdd(&bins[order >> shift & 255], weigh ? (unsigned long long)counted(d, weight_of(d, v)) : 1ull);
+        atomicAdd(&bins[order >> shift & 255],
+                  weigh ? (unsigned long long)counted(d, weight_of(d, v)) : 1ull);
     }
     __syncthreads();
 }
@@ -149,8 +154,10 @@ static __device__ float select_largest(unsigned long long *bins, const struct dr
     return value_of(prefix);
 }
 
-/* Where the ascending sum of weights of the values from `least` on first passes `limit` (in counted units). */
-static __device__ struct cut cut_mass(unsigned long long *bins, const struct draw &d, float least, double share)
+/* Where the ascending sum of weights of the values from `least` on first passes `limit` (in counted units).
+ */
+static __device__ struct cut cut_mass(unsigned long long *bins, const struct draw &d, float least,
+                                      double share)
 {
     uint32_t prefix = 0;
     unsigned long long dropped = 0;
@@ -163,7 +170,8 @@ static __device__ struct cut cut_mass(unsigned long long *bins, const struct dra
                 total += bins[i];
             limit = share * (double)total;
         }
-        int at = 0, last = 0; /* the first digit that passes the limit, else the last one that holds anything */
+        int at = 0,
+            last = 0; /* the first digit that passes the limit, else the last one that holds anything */
         for (int i = 0; i < 256; i++)
             last = bins[i] ? i : last;
         while (at < last && !((double)(dropped + bins[at]) > limit))
@@ -181,7 +189,8 @@ static __device__ struct cut cut_mass(unsigned long long *bins, const struct dra
         skip = (int)((limit - (double)dropped) / (double)each);
     while (skip > 0 && (double)(dropped + (unsigned long long)skip * each) > limit)
         skip--;
-    while ((unsigned long long)skip + 1 < count && !((double)(dropped + (unsigned long long)(skip + 1) * each) > limit))
+    while ((unsigned long long)skip + 1 < count &&
+           !((double)(dropped + (unsigned long long)(skip + 1) * each) > limit))
         skip++;
     if ((unsigned long long)skip >= count)
         skip = (int)count - 1;
@@ -189,8 +198,8 @@ static __device__ struct cut cut_mass(unsigned long long *bins, const struct dra
 }
 
 /* The counted weight of a value after the filters; *seen counts the values equal to the cut. */
-static __device__ __forceinline__ uint64_t kept_weight(const struct draw &d, float v, const struct cut &cut, double least,
-                                                       int *seen)
+static __device__ __forceinline__ uint64_t kept_weight(const struct draw &d, float v, const struct cut &cut,
+                                                       double least, int *seen)
 {
     if (v < cut.value || (v == cut.value && (*seen)++ < cut.skip))
         return 0;
@@ -215,8 +224,8 @@ static __device__ unsigned long long sum_before(unsigned long long value, unsign
 }
 
 /* The first id whose sum of kept weights, ids ascending, passes u times the total. */
-static __device__ void draw_id(int *chosen, unsigned long long *sums, const struct draw &d, const struct cut &cut,
-                               double min_p, double u)
+static __device__ void draw_id(int *chosen, unsigned long long *sums, const struct draw &d,
+                               const struct cut &cut, double min_p, double u)
 {
     int span = (d.n + THREADS - 1) / THREADS, first = (int)threadIdx.x * span;
     int last = first + span < d.n ? first + span : d.n, equal = 0;
@@ -248,7 +257,8 @@ __global__ void __launch_bounds__(THREADS)
     SHARED_ARRAY(int, chosen, 1);
     struct choice_row how = source[blockIdx.x];
     const struct choice_filter &f = how.filter;
-    struct draw d = {logits.data + (size_t)blockIdx.x * (size_t)logits.stride, logits.cols, f.temperature, 0, bits};
+    struct draw d = {logits.data + (size_t)blockIdx.x * (size_t)logits.stride, logits.cols, f.temperature, 0,
+                     bits};
     struct best best = find_largest(d.logits, d.n, bests);
     bool draws = f.temperature > 0;
     if (draws) {
@@ -274,7 +284,8 @@ __global__ void __launch_bounds__(THREADS)
         out[blockIdx.x] = chosen[0];
 }
 
-void launch_sample(cudaStream_t stream, int32_t *out, struct matrix_view logits, const struct choice_row *source)
+void launch_sample(cudaStream_t stream, int32_t *out, struct matrix_view logits,
+                   const struct choice_row *source)
 {
     int bits = 62;
     while (bits > 20 && (logits.cols - 1) >> (62 - bits))
@@ -292,8 +303,10 @@ static __device__ __forceinline__ float table_value(const struct weight_view &t,
     return t.type == DTYPE_BF16 ? bf16_to_float(bits) : f16_to_float(bits);
 }
 
-/* A block a row; a thread takes every THREADS-th codeword, its distance summed in the order of the columns. */
-__global__ void nearest_kernel(int32_t *out, struct matrix_view x, struct weight_view table)
+/* A block a row; a thread takes every THREADS-th codeword, its distance summed in the order of the columns.
+ */
+__global__ void __launch_bounds__(THREADS)
+    nearest_kernel(int32_t *out, struct matrix_view x, struct weight_view table)
 {
     SHARED_ARRAY(struct best, bests, THREADS / 32);
     const float *row = x.data + (size_t)blockIdx.x * (size_t)x.stride;

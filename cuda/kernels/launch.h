@@ -1,6 +1,6 @@
-/* What the C side of the CUDA backend may start: one function a kernel (or a few that make one operation). All pointers are
- * device memory, matrices are float32, `stride` counts values; a launch with nothing to do is the caller's to avoid. They
- * return nothing: a launch that was refused shows in cudaGetLastError. */
+/* What the C side of the CUDA backend may start: one function a kernel (or a few that make one operation).
+ * All pointers are device memory, matrices are float32, `stride` counts values; a launch with nothing to do
+ * is the caller's to avoid. They return nothing: a launch that was refused shows in cudaGetLastError. */
 #ifndef VARGPT_CUDA_KERNELS_LAUNCH_H
 #define VARGPT_CUDA_KERNELS_LAUNCH_H
 
@@ -33,20 +33,22 @@ void launch_silu_mul(cudaStream_t, struct matrix_view out, struct matrix_view ga
 void launch_add(cudaStream_t, struct matrix_view x, struct matrix_view y, const float *scale);
 void launch_guide(cudaStream_t, struct matrix_view out, struct matrix_view cond, struct matrix_view uncond,
                   const float *t);
-void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position, const float *inv_freq);
+void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position,
+                 const float *inv_freq);
 /* key, value: [slots, k.cols] */
 void launch_kv_write(cudaStream_t, float *key, float *value, struct matrix_view k, struct matrix_view v,
                      const int32_t *slot);
 
 /* ---- norms.cu ---- */
-void launch_rms_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight, float eps);
+void launch_rms_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
+                     float eps);
 void launch_layer_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
                        const float *bias, float eps);
 void launch_head_norm(cudaStream_t, struct matrix_view x, int head_dim, const float *scale);
 /* scratch: group_norm_scratch bytes */
 size_t group_norm_scratch(int rows, int cols);
-void launch_group_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, int groups, const float *weight,
-                       const float *bias, float eps, int activation, void *scratch);
+void launch_group_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, int groups,
+                       const float *weight, const float *bias, float eps, int activation, void *scratch);
 
 /* ---- product.cu ---- */
 /* The rows of a product: a matrix, or the neighbourhoods of a picture's pixels. */
@@ -55,13 +57,14 @@ struct picture_shape {
     int kernel, step, upsample, before;  /* step: of the convolution; before: rows and columns of padding */
     int out_width;
 };
-void launch_linear(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view, const float *bias,
-                   int activation);
-void launch_conv(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape, struct weight_view,
-                 const float *bias);
+void launch_linear(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view,
+                   const float *bias, int activation);
+void launch_conv(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
+                 struct weight_view, const float *bias);
 
 /* ---- product_fast.cu: the same with x rounded to the weight's 16 bits, on tensor cores ---- */
-/* Whether it takes such a weight; says nothing about rows, so that they cannot decide which kernel computes them. */
+/* Whether it takes such a weight; says nothing about rows, so that they cannot decide which kernel computes
+ * them. */
 bool product_is_fast(struct weight_view);
 void launch_linear_fast(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view,
                         const float *bias, int activation);
@@ -69,7 +72,8 @@ void launch_conv_fast(cudaStream_t, struct matrix_view out, const float *picture
                       struct weight_view, const float *bias);
 
 /* ---- attention.cu ---- */
-/* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same order. */
+/* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same
+ * order. */
 struct attention_shape {
     const struct span *span; /* [n_spans] */
     int n_spans;
@@ -89,7 +93,8 @@ void launch_attention(cudaStream_t, struct matrix_view out, struct matrix_view q
 
 /* ---- attention_fast.cu: the same with all operands rounded to BF16, on tensor cores ---- */
 bool attention_is_fast(const struct attention_shape *);
-void launch_attention_fast(cudaStream_t, struct matrix_view out, struct matrix_view q, struct attention_shape);
+void launch_attention_fast(cudaStream_t, struct matrix_view out, struct matrix_view q,
+                           struct attention_shape);
 /* attention.cu's second half for spans of one row, which both use */
 void launch_attention_merge(cudaStream_t, struct matrix_view out, struct attention_shape);
 

@@ -3,10 +3,10 @@
  * Reference:   rms    x / sqrt(mean(x^2) + eps) * weight
  *              layer  (x - mean) / sqrt(var + eps) * weight + bias
  *              head   each run of head_dim columns: x / max(|x|, 1e-12) * scale[head]
- *              group  statistics over all rows of C / groups columns, then act((x - mean) / sqrt(var + eps) * weight + bias)
- * Cost: memory: x is read two or three times (from cache after the first) and written once. Sums are in double, in an
- * order that the row's length fixes (group norm: that and the picture's height), so neither overflow nor cancellation nor
- * the number of rows shows. */
+ *              group  statistics over all rows of C / groups columns, then act((x - mean) / sqrt(var + eps) *
+ * weight + bias) Cost: memory: x is read two or three times (from cache after the first) and written once.
+ * Sums are in double, in an order that the row's length fixes (group norm: that and the picture's height), so
+ * neither overflow nor cancellation nor the number of rows shows. */
 #include "cuda/kernels/launch.h"
 #include "cuda/portable_cuda.h"
 
@@ -17,7 +17,8 @@ static __device__ __forceinline__ float *row_of(struct matrix_view m, int row)
     return m.data + (size_t)row * (size_t)m.stride;
 }
 
-__global__ void rms_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, float eps)
+__global__ void __launch_bounds__(THREADS)
+    rms_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, float eps)
 {
     SHARED_ARRAY(double, sums, THREADS / 32);
     const float *from = row_of(x, (int)blockIdx.x);
@@ -31,13 +32,15 @@ __global__ void rms_norm_kernel(struct matrix_view out, struct matrix_view x, co
         to[i] = from[i] * scale * weight[i];
 }
 
-void launch_rms_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x, const float *weight, float eps)
+void launch_rms_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x, const float *weight,
+                     float eps)
 {
     LAUNCH(rms_norm_kernel, dim3((unsigned)x.rows), THREADS, stream, out, x, weight, eps);
 }
 
-__global__ void layer_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, const float *bias,
-                                  float eps)
+__global__ void __launch_bounds__(THREADS)
+    layer_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, const float *bias,
+                      float eps)
 {
     SHARED_ARRAY(double, sums, THREADS / 32);
     const float *from = row_of(x, (int)blockIdx.x);
@@ -61,7 +64,8 @@ void launch_layer_norm(cudaStream_t stream, struct matrix_view out, struct matri
 }
 
 /* A warp a head. */
-__global__ void head_norm_kernel(struct matrix_view x, int head_dim, const float *scale)
+__global__ void __launch_bounds__(128)
+    head_norm_kernel(struct matrix_view x, int head_dim, const float *scale)
 {
     int heads = x.cols / head_dim, head = (int)(blockIdx.y * blockDim.y + threadIdx.y);
     if (head >= heads) /* the same for the whole warp */
@@ -79,15 +83,16 @@ __global__ void head_norm_kernel(struct matrix_view x, int head_dim, const float
 void launch_head_norm(cudaStream_t stream, struct matrix_view x, int head_dim, const float *scale)
 {
     unsigned heads = (unsigned)(x.cols / head_dim), warps = 4;
-    LAUNCH(head_norm_kernel, dim3((unsigned)x.rows, (heads + warps - 1) / warps), dim3(32, warps), stream, x, head_dim,
-           scale);
+    LAUNCH(head_norm_kernel, dim3((unsigned)x.rows, (heads + warps - 1) / warps), dim3(32, warps), stream, x,
+           head_dim, scale);
 }
 
-/* ---- group norm: sums of columns over chunks of rows, scale and bias of each column, one pass over the picture ---- */
+/* ---- group norm: sums of columns over chunks of rows, scale and bias of each column, one pass over the
+ * picture ---- */
 
 struct group_scratch {
-    double *sums;  /* [chunks][2][cols] */
-    float *scale;  /* [2][cols]: scale, bias */
+    double *sums; /* [chunks][2][cols] */
+    float *scale; /* [2][cols]: scale, bias */
 };
 
 static int count_chunks(int rows)
@@ -101,7 +106,7 @@ size_t group_norm_scratch(int rows, int cols)
     return (size_t)count_chunks(rows) * 2 * width * sizeof(double) + 2 * width * sizeof(float);
 }
 
-__global__ void column_sums_kernel(struct group_scratch s, struct matrix_view x)
+__global__ void __launch_bounds__(THREADS) column_sums_kernel(struct group_scratch s, struct matrix_view x)
 {
     int column = (int)(blockIdx.y * THREADS + threadIdx.x), first = (int)blockIdx.x * CHUNK_ROWS;
     if (column >= x.cols)
@@ -117,8 +122,9 @@ __global__ void column_sums_kernel(struct group_scratch s, struct matrix_view x)
     to[x.cols] = square;
 }
 
-__global__ void group_scales_kernel(struct group_scratch s, int rows, int cols, int chunks, int groups,
-                                    const float *weight, const float *bias, float eps)
+__global__ void __launch_bounds__(THREADS)
+    group_scales_kernel(struct group_scratch s, int rows, int cols, int chunks, int groups,
+                        const float *weight, const float *bias, float eps)
 {
     SHARED_ARRAY(double, sums, THREADS / 32);
     int width = cols / groups, first = (int)blockIdx.x * width;
@@ -138,7 +144,8 @@ __global__ void group_scales_kernel(struct group_scratch s, int rows, int cols, 
     }
 }
 
-__global__ void group_apply_kernel(struct matrix_view out, struct matrix_view x, const float *scale, int activation)
+__global__ void __launch_bounds__(THREADS)
+    group_apply_kernel(struct matrix_view out, struct matrix_view x, const float *scale, int activation)
 {
     int column = (int)(blockIdx.y * THREADS + threadIdx.x), row = (int)blockIdx.x;
     if (column < x.cols)
@@ -154,7 +161,7 @@ void launch_group_norm(cudaStream_t stream, struct matrix_view out, struct matri
     s.scale = (float *)(s.sums + (size_t)chunks * 2 * (size_t)x.cols);
     unsigned columns = (unsigned)(x.cols + THREADS - 1) / THREADS;
     LAUNCH(column_sums_kernel, dim3((unsigned)chunks, columns), THREADS, stream, s, x);
-    LAUNCH(group_scales_kernel, dim3((unsigned)groups), THREADS, stream, s, x.rows, x.cols, chunks, groups, weight, bias,
-           eps);
+    LAUNCH(group_scales_kernel, dim3((unsigned)groups), THREADS, stream, s, x.rows, x.cols, chunks, groups,
+           weight, bias, eps);
     LAUNCH(group_apply_kernel, dim3((unsigned)x.rows, columns), THREADS, stream, out, x, s.scale, activation);
 }

@@ -1,8 +1,9 @@
 /* Resizing of square pictures held as rows of channels.
  *
- * Reference: bicubic: PyTorch's interpolate(mode="bicubic", align_corners=False), a = -0.75, indices clamped; area: its
- * adaptive average pooling, cell i covers floor(i n / m) .. ceil((i + 1) n / m) - 1. Cost: memory, and little of it: maps
- * are at most 16 x 16. A thread makes one value, its sums in the order of the reference. */
+ * Reference: bicubic: PyTorch's interpolate(mode="bicubic", align_corners=False), a = -0.75, indices clamped;
+ * area: its adaptive average pooling, cell i covers floor(i n / m) .. ceil((i + 1) n / m) - 1. Cost: memory,
+ * and little of it: maps are at most 16 x 16. A thread makes one value, its sums in the order of the
+ * reference. */
 #include "cuda/kernels/launch.h"
 #include "cuda/portable_cuda.h"
 
@@ -36,7 +37,8 @@ static __device__ struct taps cubic_taps(int i, int from, int to)
     return taps;
 }
 
-__global__ void bicubic_kernel(struct matrix_view out, struct matrix_view x, int from, int to)
+__global__ void __launch_bounds__(THREADS)
+    bicubic_kernel(struct matrix_view out, struct matrix_view x, int from, int to)
 {
     int pixel = (int)blockIdx.x, channel = (int)(blockIdx.y * THREADS + threadIdx.x);
     if (channel >= x.cols)
@@ -46,14 +48,16 @@ __global__ void bicubic_kernel(struct matrix_view out, struct matrix_view x, int
     for (int ky = 0; ky < 4; ky++) {
         float line = 0;
         for (int kx = 0; kx < 4; kx++)
-            line += x.data[(size_t)(y.index[ky] * from + across.index[kx]) * (size_t)x.stride + (size_t)channel] *
-                    across.weight[kx];
+            line +=
+                x.data[(size_t)(y.index[ky] * from + across.index[kx]) * (size_t)x.stride + (size_t)channel] *
+                across.weight[kx];
         sum += line * y.weight[ky];
     }
     out.data[(size_t)pixel * (size_t)out.stride + (size_t)channel] = sum;
 }
 
-__global__ void area_kernel(struct matrix_view out, struct matrix_view x, int from, int to)
+__global__ void __launch_bounds__(THREADS)
+    area_kernel(struct matrix_view out, struct matrix_view x, int from, int to)
 {
     int pixel = (int)blockIdx.x, channel = (int)(blockIdx.y * THREADS + threadIdx.x);
     if (channel >= x.cols)
@@ -68,7 +72,8 @@ __global__ void area_kernel(struct matrix_view out, struct matrix_view x, int fr
     out.data[(size_t)pixel * (size_t)out.stride + (size_t)channel] = sum / (float)((y1 - y0) * (x1 - x0));
 }
 
-void launch_resize(cudaStream_t stream, struct matrix_view out, struct matrix_view x, int from, int to, int area)
+void launch_resize(cudaStream_t stream, struct matrix_view out, struct matrix_view x, int from, int to,
+                   int area)
 {
     dim3 blocks((unsigned)(to * to), (unsigned)((x.cols + THREADS - 1) / THREADS));
     if (area)

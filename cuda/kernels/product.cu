@@ -1,13 +1,15 @@
-/* Products of rows with weights, float32 throughout: out[r][o] = act(sum over k of x[r][k] * w[o][k] + bias[o]), the rows
- * being those of a matrix or the neighbourhoods of a picture's pixels (a convolution, gathered while loading).
+/* Products of rows with weights, float32 throughout: out[r][o] = act(sum over k of x[r][k] * w[o][k] +
+ * bias[o]), the rows being those of a matrix or the neighbourhoods of a picture's pixels (a convolution,
+ * gathered while loading).
  *
- * One order of summation, whichever kernel computes a row: columns in chunks of CHUNK, each summed by fused multiply-adds
- * in ascending order from zero; the chunks' sums are added in order. So a row has the same bits alone and among others.
+ * One order of summation, whichever kernel computes a row: columns in chunks of CHUNK, each summed by fused
+ * multiply-adds in ascending order from zero; the chunks' sums are added in order. So a row has the same bits
+ * alone and among others.
  *
- * Cost: 2 R O C floating-point operations. product_few (up to 8 rows, decoding) reads the weights once and is bound by
- * that: O C bytes times the stored size, in 16-byte loads; 5 instructions a weight and row-less work keep it there.
- * product_many reads each operand once a tile of 64 x 64 and is bound by the multiply-adds: 16 a thread for 8 loads from
- * shared memory of which 2 are instructions. */
+ * Cost: 2 R O C floating-point operations. product_few (up to 8 rows, decoding) reads the weights once and is
+ * bound by that: O C bytes times the stored size, in 16-byte loads; 5 instructions a weight and row-less work
+ * keep it there. product_many reads each operand once a tile of 64 x 64 and is bound by the multiply-adds: 16
+ * a thread for 8 loads from shared memory of which 2 are instructions. */
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 256 };
@@ -41,7 +43,8 @@ struct stored_bf16 {
 enum { TILE = 64, SLAB = 16, PITCH = TILE + 4, MANY_THREADS = 256, EACH = 4 };
 
 /* A thread's 4 x 4 part of the tile takes `n` columns of the slab. */
-static __device__ __forceinline__ void multiply_slab(float acc[EACH][EACH], const float *a, const float *b, int n)
+static __device__ __forceinline__ void multiply_slab(float acc[EACH][EACH], const float *a, const float *b,
+                                                     int n)
 {
     int row = (int)(threadIdx.x / 16) * EACH, output = (int)(threadIdx.x % 16) * EACH;
     for (int k = 0; k < n; k++) {
@@ -110,16 +113,17 @@ __global__ void __launch_bounds__(MANY_THREADS)
 
 enum { FEW_ROWS = 8, WARPS = 8, STAGE_WORDS = 32, STAGE_PITCH = STAGE_WORDS + 1 };
 
-/* Lays the weights of 32 outputs, STAGE_WORDS words each from byte `from` of their rows on, into the warp's stage, 16 bytes
- * a load: eight lanes take one row's 128 bytes. */
-static __device__ __forceinline__ void stage_wide(uint32_t *stage, const char *rows, size_t pitch, size_t from,
-                                                  int outputs)
+/* Lays the weights of 32 outputs, STAGE_WORDS words each from byte `from` of their rows on, into the warp's
+ * stage, 16 bytes a load: eight lanes take one row's 128 bytes. */
+static __device__ __forceinline__ void stage_wide(uint32_t *stage, const char *rows, size_t pitch,
+                                                  size_t from, int outputs)
 {
     int lane = (int)threadIdx.x;
     uint4 v[8];
     for (int i = 0; i < 8; i++) {
         int row = i * 4 + lane / 8;
-        v[i] = *(const uint4 *)(rows + (size_t)(row < outputs ? row : 0) * pitch + from + (size_t)(lane % 8) * 16);
+        v[i] = *(const uint4 *)(rows + (size_t)(row < outputs ? row : 0) * pitch + from +
+                                (size_t)(lane % 8) * 16);
     }
     for (int i = 0; i < 8; i++) {
         uint32_t *to = stage + (i * 4 + lane / 8) * STAGE_PITCH + lane % 8 * 4;
@@ -132,8 +136,8 @@ static __device__ __forceinline__ void stage_wide(uint32_t *stage, const char *r
 
 /* The same for rows that are not aligned, or end within the stage. */
 template <typename T>
-static __device__ __forceinline__ void stage_narrow(uint32_t *stage, const T *rows, size_t cols, size_t from, int n,
-                                                    int outputs)
+static __device__ __forceinline__ void stage_narrow(uint32_t *stage, const T *rows, size_t cols, size_t from,
+                                                    int n, int outputs)
 {
     enum { IN_ROW = STAGE_WORDS * 4 / sizeof(T), IN_PITCH = STAGE_PITCH * 4 / sizeof(T) };
     T *to = (T *)stage;
@@ -174,11 +178,15 @@ static __device__ __forceinline__ void take_stage(float acc[ROWS], const typenam
 
 template <typename W, int ROWS>
 __global__ void __launch_bounds__(32 * WARPS, 2)
-    product_few(struct matrix_view out, struct matrix_view x, struct weight_view w, const float *bias, int activation)
+    product_few(struct matrix_view out, struct matrix_view x, struct weight_view w, const float *bias,
+                int activation)
 {
-    enum { IN_ROW = STAGE_WORDS * 4 / sizeof(typename W::type), IN_PITCH = STAGE_PITCH * 4 / sizeof(typename W::type) };
+    enum {
+        IN_ROW = STAGE_WORDS * 4 / sizeof(typename W::type),
+        IN_PITCH = STAGE_PITCH * 4 / sizeof(typename W::type)
+    };
     SHARED_ARRAY(uint32_t, stages, WARPS * 32 * STAGE_PITCH);
-    SHARED_ARRAY(float, sums, WARPS * ROWS * 32);
+    SHARED_ARRAY(float, sums, WARPS *ROWS * 32);
     int lane = (int)threadIdx.x, warp = (int)threadIdx.y, output = (int)blockIdx.x * 32 + lane;
     int outputs = w.rows - (int)blockIdx.x * 32;
     uint32_t *stage = stages + warp * 32 * STAGE_PITCH;
@@ -235,16 +243,16 @@ static void start_few(cudaStream_t stream, struct matrix_view out, struct matrix
 }
 
 template <typename W, typename Rows>
-static void start_many(cudaStream_t stream, struct matrix_view out, Rows x, struct weight_view w, const float *bias,
-                       int activation)
+static void start_many(cudaStream_t stream, struct matrix_view out, Rows x, struct weight_view w,
+                       const float *bias, int activation)
 {
     dim3 blocks((unsigned)(w.rows + TILE - 1) / TILE, (unsigned)(out.rows + TILE - 1) / TILE);
     LAUNCH((product_many<W, Rows>), blocks, MANY_THREADS, stream, out, x, w, bias, activation);
 }
 
 template <typename W>
-static void start_linear(cudaStream_t stream, struct matrix_view out, struct matrix_view x, struct weight_view w,
-                         const float *bias, int activation)
+static void start_linear(cudaStream_t stream, struct matrix_view out, struct matrix_view x,
+                         struct weight_view w, const float *bias, int activation)
 {
     if (x.rows <= FEW_ROWS)
         start_few<W>(stream, out, x, w, bias, activation);
@@ -263,8 +271,8 @@ void launch_linear(cudaStream_t stream, struct matrix_view out, struct matrix_vi
         start_linear<stored_bf16>(stream, out, x, w, bias, activation);
 }
 
-void launch_conv(cudaStream_t stream, struct matrix_view out, const float *picture, struct picture_shape shape,
-                 struct weight_view w, const float *bias)
+void launch_conv(cudaStream_t stream, struct matrix_view out, const float *picture,
+                 struct picture_shape shape, struct weight_view w, const float *bias)
 {
     picture_rows x = picture_rows_of(picture, shape);
     if (w.type == DTYPE_F32)

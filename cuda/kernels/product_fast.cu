@@ -1,15 +1,18 @@
-/* Products of rows with BF16 or F16 weights on tensor cores: out[r][o] = act(sum over k of x[r][k] * w[o][k] + bias[o]), x rounded
- * to the weight's type while loading (beyond F16's range: to its largest numbers), sums in float32.
+/* Products of rows with BF16 or F16 weights on tensor cores: out[r][o] = act(sum over k of x[r][k] * w[o][k]
+ * + bias[o]), x rounded to the weight's type while loading (beyond F16's range: to its largest numbers), sums
+ * in float32.
  *
- * One order of summation, whichever kernel computes a row: columns in chunks of CHUNK, each a chain of multiplications of
- * 16 columns from zero; the chunks' sums are added in order. The weights are the 16 x 16 operand in both kernels. Columns lie in
- * it in an order of our own: of every 32, lane t % 4 holds eight neighbours, the first four in the first multiplication and the
- * others in the second. Both operands agree on that, so it changes nothing but that a lane fetches its part of two
- * multiplications with one 16-byte load, from global and from shared memory, without conflicts.
+ * One order of summation, whichever kernel computes a row: columns in chunks of CHUNK, each a chain of
+ * multiplications of 16 columns from zero; the chunks' sums are added in order. The weights are the 16 x 16
+ * operand in both kernels. Columns lie in it in an order of our own: of every 32, lane t % 4 holds eight
+ * neighbours, the first four in the first multiplication and the others in the second. Both operands agree on
+ * that, so it changes nothing but that a lane fetches its part of two multiplications with one 16-byte load,
+ * from global and from shared memory, without conflicts.
  *
- * Cost: 2 R O C operations. fast_few (up to 32 rows, decoding) reads each weight once, 16 bytes a load, 4 KiB a warp in flight,
- * and is bound by that. fast_many: tiles of 128 outputs by 64 rows, 32 columns a step, the next step's operands on their way
- * to registers meanwhile; 16 multiplications a warp for 8 loads from shared memory, so either may bind. */
+ * Cost: 2 R O C operations. fast_few (up to 32 rows, decoding) reads each weight once, 16 bytes a load, 4 KiB
+ * a warp in flight, and is bound by that. fast_many: tiles of 128 outputs by 64 rows, 32 columns a step, the
+ * next step's operands on their way to registers meanwhile; 16 multiplications a warp for 8 loads from shared
+ * memory, so either may bind. */
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 512, STEP = 32, PIECES = STEP / 8 }; /* a piece: 8 columns, 16 bytes */
@@ -67,7 +70,8 @@ static __device__ __forceinline__ uint4 weight_piece(const uint16_t *row, int k,
 
 /* d += 32 columns of two weight rows (g, g + 8) and of a row of x, the lane's pieces of each */
 template <typename T>
-static __device__ __forceinline__ void multiply_pieces(float d[4], const uint4 &upper, const uint4 &lower, const uint4 &x)
+static __device__ __forceinline__ void multiply_pieces(float d[4], const uint4 &upper, const uint4 &lower,
+                                                       const uint4 &x)
 {
     const uint32_t a[4] = {upper.x, lower.x, upper.y, lower.y}, b[2] = {x.x, x.y};
     const uint32_t a2[4] = {upper.z, lower.z, upper.w, lower.w}, b2[2] = {x.z, x.w};
@@ -77,7 +81,15 @@ static __device__ __forceinline__ void multiply_pieces(float d[4], const uint4 &
 
 /* ---- many rows ---- */
 
-enum { MANY_THREADS = 256, OUTPUTS = 128, ROWS = 64, WARP_OUTPUTS = 32, WARP_ROWS = 32, M = WARP_OUTPUTS / 16, N = WARP_ROWS / 8 };
+enum {
+    MANY_THREADS = 256,
+    OUTPUTS = 128,
+    ROWS = 64,
+    WARP_OUTPUTS = 32,
+    WARP_ROWS = 32,
+    M = WARP_OUTPUTS / 16,
+    N = WARP_ROWS / 8
+};
 
 template <typename T, typename Source>
 __global__ void __launch_bounds__(MANY_THREADS, 2)
@@ -87,7 +99,8 @@ __global__ void __launch_bounds__(MANY_THREADS, 2)
     SHARED_ARRAY(uint4, x_tile, 2 * ROWS * PIECES);
     int t = (int)threadIdx.x, lane = t % 32, warp = t / 32;
     int first_output = (int)blockIdx.x * OUTPUTS, first_row = (int)blockIdx.y * ROWS;
-    /* what this thread fetches: piece t % 4 of rows t / 4 and t / 4 + 64 of the weights, and of row t / 4 of x */
+    /* what this thread fetches: piece t % 4 of rows t / 4 and t / 4 + 64 of the weights, and of row t / 4 of
+     * x */
     int own = t / PIECES, own_k = t % PIECES * 8;
     const uint16_t *weights[2];
     UNROLL
@@ -106,11 +119,13 @@ __global__ void __launch_bounds__(MANY_THREADS, 2)
         next_w[i] = weight_piece(weights[i], own_k, w.cols);
     x.template load<8>(next_x, place, own_k);
     for (int k0 = 0; k0 < w.cols; k0 += STEP) {
-        uint4 *w_now = w_tile + k0 / STEP % 2 * OUTPUTS * PIECES, *x_now = x_tile + k0 / STEP % 2 * ROWS * PIECES;
+        uint4 *w_now = w_tile + k0 / STEP % 2 * OUTPUTS * PIECES,
+              *x_now = x_tile + k0 / STEP % 2 * ROWS * PIECES;
         w_now[t] = next_w[0];
         w_now[t + MANY_THREADS] = next_w[1];
         x_now[t] = pack_piece<T>(next_x);
-        __syncthreads(); /* two tiles: whoever writes the other one next has passed this, and so has read it */
+        __syncthreads(); /* two tiles: whoever writes the other one next has passed this, and so has read it
+                          */
         if (k0 + STEP < w.cols) {
             UNROLL
             for (int i = 0; i < 2; i++)
@@ -165,8 +180,9 @@ enum { WARPS = 8, FEW_TILES = 4, AHEAD = 4 }; /* AHEAD: steps fetched at once */
 
 /* One chunk, columns first .. last-1, into acc. */
 template <typename T, int TILES>
-static __device__ __forceinline__ void sum_chunk(float acc[TILES][4], const uint16_t *upper_row, const uint16_t *lower_row,
-                                                 const struct matrix_rows &x, int rows, int cols, int first, int last)
+static __device__ __forceinline__ void sum_chunk(float acc[TILES][4], const uint16_t *upper_row,
+                                                 const uint16_t *lower_row, const struct matrix_rows &x,
+                                                 int rows, int cols, int first, int last)
 {
     int lane = (int)threadIdx.x, own_k = lane % 4 * 8;
     for (int k0 = first; k0 < last; k0 += AHEAD * STEP) {
@@ -194,11 +210,13 @@ static __device__ __forceinline__ void sum_chunk(float acc[TILES][4], const uint
 
 template <typename T, int TILES>
 __global__ void __launch_bounds__(32 * WARPS, 2)
-    fast_few(struct matrix_view out, struct matrix_rows x, struct weight_view w, const float *bias, int activation)
+    fast_few(struct matrix_view out, struct matrix_rows x, struct weight_view w, const float *bias,
+             int activation)
 {
     enum { SUMS = TILES * 128, TOTALS = (SUMS + 255) / 256 };
-    SHARED_ARRAY(float, sums, WARPS * SUMS);
-    int lane = (int)threadIdx.x, warp = (int)threadIdx.y, t = warp * 32 + lane, first_output = (int)blockIdx.x * 16;
+    SHARED_ARRAY(float, sums, WARPS *SUMS);
+    int lane = (int)threadIdx.x, warp = (int)threadIdx.y, t = warp * 32 + lane,
+        first_output = (int)blockIdx.x * 16;
     const uint16_t *row[2];
     UNROLL
     for (int i = 0; i < 2; i++) {
@@ -254,15 +272,15 @@ static void start_few(cudaStream_t stream, struct matrix_view out, struct matrix
 }
 
 template <typename T, typename Source>
-static void start_many(cudaStream_t stream, struct matrix_view out, Source x, struct weight_view w, const float *bias,
-                       int activation)
+static void start_many(cudaStream_t stream, struct matrix_view out, Source x, struct weight_view w,
+                       const float *bias, int activation)
 {
     dim3 blocks((unsigned)(w.rows + OUTPUTS - 1) / OUTPUTS, (unsigned)(out.rows + ROWS - 1) / ROWS);
     LAUNCH((fast_many<T, Source>), blocks, MANY_THREADS, stream, out, x, w, bias, activation);
 }
 
-void launch_linear_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view x, struct weight_view w,
-                        const float *bias, int activation)
+void launch_linear_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view x,
+                        struct weight_view w, const float *bias, int activation)
 {
     struct matrix_rows rows = matrix_rows_of(x);
     bool few = x.rows <= 8 * FEW_TILES;
@@ -276,8 +294,8 @@ void launch_linear_fast(cudaStream_t stream, struct matrix_view out, struct matr
         start_many<type_f16>(stream, out, rows, w, bias, activation);
 }
 
-void launch_conv_fast(cudaStream_t stream, struct matrix_view out, const float *picture, struct picture_shape shape,
-                      struct weight_view w, const float *bias)
+void launch_conv_fast(cudaStream_t stream, struct matrix_view out, const float *picture,
+                      struct picture_shape shape, struct weight_view w, const float *bias)
 {
     struct picture_rows rows = picture_rows_of(picture, shape);
     if (w.type == DTYPE_BF16)

@@ -1,8 +1,8 @@
 /* Operations that move rows or work element by element, and rotary embedding.
  *
- * Reference: engine/backend.h says each operation's formula. Cost: all are bound by memory; each reads its inputs and
- * writes its result once, 16 bytes a thread and access where rows are aligned for it (else 4). Every element has one
- * thread and no sums, so results cannot depend on the launch. */
+ * Reference: engine/backend.h says each operation's formula. Cost: all are bound by memory; each reads its
+ * inputs and writes its result once, 16 bytes a thread and access where rows are aligned for it (else 4).
+ * Every element has one thread and no sums, so results cannot depend on the launch. */
 #include "cuda/kernels/launch.h"
 #include "cuda/portable_cuda.h"
 
@@ -47,13 +47,13 @@ template <> __device__ __forceinline__ float stored_value(uint16_t bits, enum dt
 }
 
 template <typename T>
-__global__ void embed_kernel(struct matrix_view out, struct weight_view table, const int32_t *index)
+__global__ void __launch_bounds__(THREADS)
+    embed_kernel(struct matrix_view out, struct weight_view table, const int32_t *index)
 {
     int column = own_column<1>(), row = (int)blockIdx.x;
     if (column < out.cols)
-        row_of(out, row)[column] =
-            stored_value<T>(((const T *)table.data)[(size_t)index[row] * (size_t)table.cols + (size_t)column],
-                            table.type);
+        row_of(out, row)[column] = stored_value<T>(
+            ((const T *)table.data)[(size_t)index[row] * (size_t)table.cols + (size_t)column], table.type);
 }
 
 void launch_embed(cudaStream_t stream, struct matrix_view out, struct weight_view table, const int32_t *index)
@@ -65,7 +65,9 @@ void launch_embed(cudaStream_t stream, struct matrix_view out, struct weight_vie
         LAUNCH(embed_kernel<uint16_t>, blocks, THREADS, stream, out, table, index);
 }
 
-template <int N> __global__ void gather_kernel(struct matrix_view out, struct matrix_view x, const int32_t *index)
+template <int N>
+__global__ void __launch_bounds__(THREADS)
+    gather_kernel(struct matrix_view out, struct matrix_view x, const int32_t *index)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float v[N];
@@ -75,7 +77,9 @@ template <int N> __global__ void gather_kernel(struct matrix_view out, struct ma
     store_floats<N>(row_of(out, row) + column, v);
 }
 
-template <int N> __global__ void scatter_kernel(struct matrix_view out, const int32_t *index, struct matrix_view x)
+template <int N>
+__global__ void __launch_bounds__(THREADS)
+    scatter_kernel(struct matrix_view out, const int32_t *index, struct matrix_view x)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float v[N];
@@ -102,8 +106,8 @@ void launch_scatter(cudaStream_t stream, struct matrix_view out, const int32_t *
 }
 
 template <int N>
-__global__ void kv_write_kernel(float *key, float *value, struct matrix_view k, struct matrix_view v,
-                                const int32_t *slot)
+__global__ void __launch_bounds__(THREADS)
+    kv_write_kernel(float *key, float *value, struct matrix_view k, struct matrix_view v, const int32_t *slot)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float a[N], b[N];
@@ -116,8 +120,8 @@ __global__ void kv_write_kernel(float *key, float *value, struct matrix_view k, 
     store_floats<N>(value + to, b);
 }
 
-void launch_kv_write(cudaStream_t stream, float *key, float *value, struct matrix_view k, struct matrix_view v,
-                     const int32_t *slot)
+void launch_kv_write(cudaStream_t stream, float *key, float *value, struct matrix_view k,
+                     struct matrix_view v, const int32_t *slot)
 {
     if (is_wide(k) && is_wide(v) && is_wide_vector(key) && is_wide_vector(value))
         LAUNCH(kv_write_kernel<4>, row_grid(k.rows, k.cols, 4), THREADS, stream, key, value, k, v, slot);
@@ -127,7 +131,9 @@ void launch_kv_write(cudaStream_t stream, float *key, float *value, struct matri
 
 /* ---- element by element ---- */
 
-template <int N> __global__ void silu_mul_kernel(struct matrix_view out, struct matrix_view gate, struct matrix_view up)
+template <int N>
+__global__ void __launch_bounds__(THREADS)
+    silu_mul_kernel(struct matrix_view out, struct matrix_view gate, struct matrix_view up)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float a[N], b[N];
@@ -140,7 +146,8 @@ template <int N> __global__ void silu_mul_kernel(struct matrix_view out, struct 
     store_floats<N>(row_of(out, row) + column, a);
 }
 
-void launch_silu_mul(cudaStream_t stream, struct matrix_view out, struct matrix_view gate, struct matrix_view up)
+void launch_silu_mul(cudaStream_t stream, struct matrix_view out, struct matrix_view gate,
+                     struct matrix_view up)
 {
     if (is_wide(out) && is_wide(gate) && is_wide(up))
         LAUNCH(silu_mul_kernel<4>, row_grid(out.rows, out.cols, 4), THREADS, stream, out, gate, up);
@@ -148,7 +155,9 @@ void launch_silu_mul(cudaStream_t stream, struct matrix_view out, struct matrix_
         LAUNCH(silu_mul_kernel<1>, row_grid(out.rows, out.cols, 1), THREADS, stream, out, gate, up);
 }
 
-template <int N> __global__ void add_kernel(struct matrix_view x, struct matrix_view y, const float *scale)
+template <int N>
+__global__ void __launch_bounds__(THREADS)
+    add_kernel(struct matrix_view x, struct matrix_view y, const float *scale)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float a[N], b[N], s[N];
@@ -172,7 +181,8 @@ void launch_add(cudaStream_t stream, struct matrix_view x, struct matrix_view y,
 }
 
 template <int N>
-__global__ void guide_kernel(struct matrix_view out, struct matrix_view cond, struct matrix_view uncond, const float *t)
+__global__ void __launch_bounds__(THREADS)
+    guide_kernel(struct matrix_view out, struct matrix_view cond, struct matrix_view uncond, const float *t)
 {
     int column = own_column<N>(), row = (int)blockIdx.x;
     float a[N], b[N];
@@ -185,8 +195,8 @@ __global__ void guide_kernel(struct matrix_view out, struct matrix_view cond, st
     store_floats<N>(row_of(out, row) + column, a);
 }
 
-void launch_guide(cudaStream_t stream, struct matrix_view out, struct matrix_view cond, struct matrix_view uncond,
-                  const float *t)
+void launch_guide(cudaStream_t stream, struct matrix_view out, struct matrix_view cond,
+                  struct matrix_view uncond, const float *t)
 {
     if (is_wide(out) && is_wide(cond) && is_wide(uncond))
         LAUNCH(guide_kernel<4>, row_grid(out.rows, out.cols, 4), THREADS, stream, out, cond, uncond, t);
@@ -197,7 +207,8 @@ void launch_guide(cudaStream_t stream, struct matrix_view out, struct matrix_vie
 /* ---- rotary embedding ---- */
 
 /* Lanes take dimensions, warps take heads: an angle's sine and cosine serve all heads that a thread sees. */
-__global__ void rope_kernel(struct matrix_view x, int head_dim, const int32_t *position, const float *inv_freq)
+__global__ void __launch_bounds__(128)
+    rope_kernel(struct matrix_view x, int head_dim, const int32_t *position, const float *inv_freq)
 {
     int half = head_dim / 2, heads = x.cols / head_dim;
     float *row = row_of(x, (int)blockIdx.x);

@@ -1,11 +1,13 @@
-/* Where the rows of a product come from: a matrix, or the neighbourhoods of a picture's pixels, gathered while loading. */
+/* Where the rows of a product come from: a matrix, or the neighbourhoods of a picture's pixels, gathered
+ * while loading. */
 #ifndef VARGPT_CUDA_KERNELS_ROWS_SOURCE_CUH
 #define VARGPT_CUDA_KERNELS_ROWS_SOURCE_CUH
 
 #include "cuda/kernels/launch.h"
 #include "cuda/portable_cuda.h"
 
-/* Both have: place, where a row begins; find(row); load<N>(to, place, k): columns k .. k+N-1, zeros beyond the last. */
+/* Both have: place, where a row begins; find(row); load<N>(to, place, k): columns k .. k+N-1, zeros beyond
+ * the last. */
 struct matrix_rows {
     struct matrix_view x;
     bool wide; /* rows of whole 16-byte pieces */

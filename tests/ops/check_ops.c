@@ -1,8 +1,9 @@
-/* check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]
+/* check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] [--op NAME] [--seed N]
+ * [--bench]
  *
  * Every operation on every CPU level this machine has, or on a graphics card, against the reference of
- * reference.c. With --bench: speeds, at the level given or the best. On an emulated card three backends run the
- * threads of each block in different orders, and must get the same bytes. */
+ * reference.c. With --bench: speeds, at the level given or the best. On an emulated card three backends run
+ * the threads of each block in different orders, and must get the same bytes. */
 #include "check.h"
 
 #include "cpu/cpu_backend.h"
@@ -105,8 +106,9 @@ static int run_operations(struct check *c)
         int cases = c->cases, failures = c->failures;
         c->worst = 0;
         operations[i].run(c);
-        printf("%-8s %-10s %4d cases  %s  largest error %4.0f %% of its bound\n", c->level, operations[i].name,
-               c->cases - cases, c->failures == failures ? "ok    " : "FAILED", 100 * c->worst);
+        printf("%-8s %-10s %4d cases  %s  largest error %4.0f %% of its bound\n", c->level,
+               operations[i].name, c->cases - cases, c->failures == failures ? "ok    " : "FAILED",
+               100 * c->worst);
         fflush(stdout);
     }
     if (c->cases == 0) {
@@ -162,8 +164,9 @@ int main(int argc, char **argv)
 {
     struct options o;
     if (!options_read(&o, argc, argv)) {
-        fprintf(stderr, "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] "
-                        "[--op NAME] [--seed N] [--bench]\n");
+        fprintf(stderr,
+                "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] "
+                "[--op NAME] [--seed N] [--bench]\n");
         return 2;
     }
     if (o.cuda)

@@ -132,7 +132,8 @@ static void device_weight_free(struct backend *be, struct weight *w)
     d->op->weight_free(d->device, w);
 }
 
-static void device_embed(struct backend *be, struct tensor out, const struct weight *table, const int32_t *index)
+static void device_embed(struct backend *be, struct tensor out, const struct weight *table,
+                         const int32_t *index)
 {
     struct on_device *d = begin(be);
     d->op->embed(d->device, tensor_on(d, out, true), table, ints_on(d, index, out.rows));
@@ -162,10 +163,12 @@ static void device_linear(struct backend *be, struct tensor out, struct tensor x
     end(d);
 }
 
-static void device_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight, float eps)
+static void device_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
+                            float eps)
 {
     struct on_device *d = begin(be);
-    d->op->rms_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false), floats_on(d, weight, x.cols), eps);
+    d->op->rms_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false), floats_on(d, weight, x.cols),
+                    eps);
     end(d);
 }
 
@@ -173,8 +176,8 @@ static void device_layer_norm(struct backend *be, struct tensor out, struct tens
                               const float *bias, float eps)
 {
     struct on_device *d = begin(be);
-    d->op->layer_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false), floats_on(d, weight, x.cols),
-                      floats_on(d, bias, x.cols), eps);
+    d->op->layer_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false),
+                      floats_on(d, weight, x.cols), floats_on(d, bias, x.cols), eps);
     end(d);
 }
 
@@ -261,7 +264,8 @@ static void device_conv2d(struct backend *be, struct tensor out, struct tensor x
                           const struct weight *w, const float *bias)
 {
     struct on_device *d = begin(be);
-    d->op->conv2d(d->device, tensor_on(d, out, true), tensor_on(d, x, false), conv, w, floats_on(d, bias, out.cols));
+    d->op->conv2d(d->device, tensor_on(d, out, true), tensor_on(d, x, false), conv, w,
+                  floats_on(d, bias, out.cols));
     end(d);
 }
 
@@ -286,7 +290,8 @@ static void device_guide(struct backend *be, struct tensor out, struct tensor co
                          const float *t)
 {
     struct on_device *d = begin(be);
-    d->op->guide(d->device, tensor_on(d, out, true), tensor_on(d, cond, false), tensor_on(d, uncond, false), t);
+    d->op->guide(d->device, tensor_on(d, out, true), tensor_on(d, cond, false), tensor_on(d, uncond, false),
+                 t);
     end(d);
 }
 
@@ -297,17 +302,20 @@ static void device_noise(struct backend *be, struct tensor out, const struct noi
     end(d);
 }
 
-static void device_sample(struct backend *be, int32_t *out, struct tensor logits, const struct choice_row *how)
+static void device_sample(struct backend *be, int32_t *out, struct tensor logits,
+                          const struct choice_row *how)
 {
     struct on_device *d = begin(be);
-    d->op->sample(d->device, take(d, out, (size_t)logits.rows * sizeof *out, true), tensor_on(d, logits, false), how);
+    d->op->sample(d->device, take(d, out, (size_t)logits.rows * sizeof *out, true),
+                  tensor_on(d, logits, false), how);
     end(d);
 }
 
 static void device_nearest(struct backend *be, int32_t *out, struct tensor x, const struct weight *table)
 {
     struct on_device *d = begin(be);
-    d->op->nearest(d->device, take(d, out, (size_t)x.rows * sizeof *out, true), tensor_on(d, x, false), table);
+    d->op->nearest(d->device, take(d, out, (size_t)x.rows * sizeof *out, true), tensor_on(d, x, false),
+                   table);
     end(d);
 }
 

@@ -1,6 +1,6 @@
-/* A backend whose memory the cases may address although its device's they may not: every operation's operands are copied
- * into device memory of exactly their size, the operation runs, and they are copied back, gaps between rows and all. So the
- * cases of check_ops serve any device. */
+/* A backend whose memory the cases may address although its device's they may not: every operation's operands
+ * are copied into device memory of exactly their size, the operation runs, and they are copied back, gaps
+ * between rows and all. So the cases of check_ops serve any device. */
 #ifndef VARGPT_TESTS_OPS_ON_DEVICE_H
 #define VARGPT_TESTS_OPS_ON_DEVICE_H
 

@@ -1,5 +1,6 @@
-/* The part of CUDA's runtime interface that this program uses, for builds in which the emulator is the device. A call
- * that this header lacks does not compile there, so nothing is used that the emulator does not stand in for. */
+/* The part of CUDA's runtime interface that this program uses, for builds in which the emulator is the
+ * device. A call that this header lacks does not compile there, so nothing is used that the emulator does not
+ * stand in for. */
 #ifndef VARGPT_CUDA_EMULATOR_INCLUDE_CUDA_RUNTIME_H
 #define VARGPT_CUDA_EMULATOR_INCLUDE_CUDA_RUNTIME_H
 

@@ -1,5 +1,5 @@
-/* The CUDA backend's own bookkeeping, on the emulated card: staging, sticky failures, memory that cannot be had. What it
- * computes is check_ops's to test. */
+/* The CUDA backend's own bookkeeping, on the emulated card: staging, sticky failures, memory that cannot be
+ * had. What it computes is check_ops's to test. */
 #include "cuda/cuda_backend.h"
 
 #include "base/memory.h"
@@ -22,7 +22,8 @@ static struct backend *open_card(void)
     return be;
 }
 
-/* Copies of all sizes around the staging memory's and the largest that goes through it, more of them than it holds. */
+/* Copies of all sizes around the staging memory's and the largest that goes through it, more of them than it
+ * holds. */
 static void copies_any_size(void **state)
 {
     (void)state;
@@ -102,7 +103,8 @@ static void refuses_devices(void **state)
     unsetenv("VARGPT_EMULATED_DEVICES");
 }
 
-/* Open, a weight of blocks, an operation with scratch memory, arguments from the host: true when all of it worked. */
+/* Open, a weight of blocks, an operation with scratch memory, arguments from the host: true when all of it
+ * worked. */
 static bool use_card(void)
 {
     enum { ROWS = 3, COLS = 32 };
@@ -137,7 +139,8 @@ out:
     return worked;
 }
 
-/* Each allocation fails in turn, the card's and ours; nothing leaks (AddressSanitizer's build) and the next run works. */
+/* Each allocation fails in turn, the card's and ours; nothing leaks (AddressSanitizer's build) and the next
+ * run works. */
 static void survives_no_memory(void **state)
 {
     (void)state;
@@ -158,8 +161,8 @@ static void survives_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(copies_any_size), cmocka_unit_test(many_small_downloads),
-        cmocka_unit_test(refuses_large),   cmocka_unit_test(refuses_devices),
+        cmocka_unit_test(copies_any_size),    cmocka_unit_test(many_small_downloads),
+        cmocka_unit_test(refuses_large),      cmocka_unit_test(refuses_devices),
         cmocka_unit_test(survives_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -112,7 +112,8 @@ static void do_touch_guarded(int unused)
     *(volatile float *)take_device(100) = 1;
 }
 
-/* Runs it in a child and gives what it said; fails unless it was ended by a signal (a sanitizer's exit counts). */
+/* Runs it in a child and gives what it said; fails unless it was ended by a signal (a sanitizer's exit
+ * counts). */
 static void assert_ends(void (*what)(int), int argument, const char *says)
 {
     int pipe_ends[2], status;
@@ -239,10 +240,14 @@ static void runs_late(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sees_barriers_not_reached), cmocka_unit_test(sees_lanes_missing),
-        cmocka_unit_test(sees_shared_memory),        cmocka_unit_test(sees_launches),
-        cmocka_unit_test(sees_memory),               cmocka_unit_test(shows_races),
-        cmocka_unit_test(shows_uninitialised),       cmocka_unit_test(computes),
+        cmocka_unit_test(sees_barriers_not_reached),
+        cmocka_unit_test(sees_lanes_missing),
+        cmocka_unit_test(sees_shared_memory),
+        cmocka_unit_test(sees_launches),
+        cmocka_unit_test(sees_memory),
+        cmocka_unit_test(shows_races),
+        cmocka_unit_test(shows_uninitialised),
+        cmocka_unit_test(computes),
         cmocka_unit_test(runs_late),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
