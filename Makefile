@@ -1,13 +1,15 @@
 # Thin doors: what they do is in CMakeLists.txt, tests/run and tools/.
 
 MODEL ?= $(shell tools/get-smollm2)
+# what SmolLM2's authors recommend; a checkpoint directory brings its own
+SAMPLING ?= $(if $(filter %SmolLM2-135M-Instruct.Q4_1.gguf,$(MODEL)),--temperature 0.2 --top-p 0.9)
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help run test build/vargpt build/vargpt-emulated clean format deps
 
 help:
-	@echo 'make run           build, fetch a small language model (98 MB) and serve it on port $(PORT)'
+	@echo 'make run           build, fetch a small language model (98 MB), serve it on port $(PORT), print a curl to try'
 	@echo 'make run MODEL=DIR serve a VARGPT (or LLaVA, or LLaMA) checkpoint directory or a .gguf file instead'
 	@echo 'make test          build with and without sanitizers, run every test; ends in "N passed, N failed"'
 	@echo 'make build/vargpt  build the program only'
@@ -28,15 +30,9 @@ build/vargpt-emulated: deps
 
 run: build/vargpt
 	@model='$(MODEL)'; test -n "$$model" || exit 1; \
-	echo; \
-	echo "Serving $$model at http://127.0.0.1:$(PORT) (Ctrl-C stops it). In another terminal:"; \
-	echo; \
-	echo "  curl http://127.0.0.1:$(PORT)/v1/chat/completions -H 'Content-Type: application/json' \\"; \
-	echo "    -d '{\"messages\": [{\"role\": \"user\", \"content\": \"What is a prime number?\"}]}'"; \
-	echo; \
-	echo "This small model reads and writes text only. For pictures: make run MODEL=path/to/VARGPT_LLaVA-v1"; \
-	echo; \
-	exec build/vargpt serve --model "$$model" --port $(PORT)
+	case "$$model" in *SmolLM2*) \
+	    echo "SmolLM2 reads and writes text only. For pictures: make run MODEL=path/to/a/VARGPT/checkpoint" ;; esac; \
+	exec build/vargpt serve --model "$$model" --port $(PORT) $(SAMPLING)
 
 test: deps
 	@python3 tests/run

@@ -9,6 +9,7 @@ enum status {
     STATUS_TOO_LARGE,   /* over a stated limit */
     STATUS_BUSY,        /* no room now; the same call may succeed later */
     STATUS_CANCELLED,   /* given up by its owner, or by shutdown */
+    STATUS_TIMEOUT,     /* its own deadline has passed */
     STATUS_NO_MEMORY,   /* a size decided by a peer or a file could not be had */
     STATUS_BAD_FILE,    /* a model file is missing, damaged or not of a kind we read */
     STATUS_DEVICE,      /* the backend failed; nothing it computed may be used */

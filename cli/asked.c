@@ -20,9 +20,9 @@ struct request *asked_request(const struct config *c, const struct engine *engin
     struct request *r = request_new();
     bool draws = engine_picture_tokens(engine) > 0;
     r->text.filter = (struct choice_filter){
-        .temperature = config_given(c, "temperature") ? (float)c->temperature : model->temperature,
-        .top_k = config_given(c, "top_k") ? c->top_k : model->top_k,
-        .top_p = config_given(c, "top_p") ? (float)c->top_p : model->top_p,
+        .temperature = model->temperature, /* flags have changed these (open_engine.c) */
+        .top_k = model->top_k,
+        .top_p = model->top_p,
         .min_p = (float)c->min_p,
     };
     r->text.seed = seed;

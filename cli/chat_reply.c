@@ -159,7 +159,7 @@ static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uin
     return end;
 }
 
-static enum status ask(struct chat *c, bool draw, bool bar, struct reply_queue *queue, uint64_t *id,
+static enum status ask(struct chat *c, bool draw, struct reply_queue *queue, uint64_t *id,
                        struct error *err)
 {
     struct request *r = asked_request(c->config, c->engine, c->seed);
@@ -171,7 +171,6 @@ static enum status ask(struct chat *c, bool draw, bool bar, struct reply_queue *
     if (draw) {
         r->draw.mode = DRAW_NOW;
         r->draw.max_pictures = 1;
-        r->trace = bar ? reply_queue_trace(queue, 0) : NULL;
     }
     if (status == STATUS_OK)
         status = engine_submit(c->engine, r, reply_queue_sink(queue, 0), id, err);
@@ -200,7 +199,7 @@ enum chat_end chat_reply(struct chat *c, bool draw, struct error *err)
     buffer_init(&in.text, BUFFER_NO_LIMIT);
     progress_init(&in.bar, "drawing", 0);
     interrupt_take();
-    if (ask(c, draw, in.bar.terminal, queue, &id, err) == STATUS_OK)
+    if (ask(c, draw, queue, &id, err) == STATUS_OK)
         end = receive(&in, queue, id, err);
     if (end != CHAT_FAILED && in.said.n_parts)
         keep(c, &in.said);

@@ -70,7 +70,7 @@ static enum status build_request(struct drawing *d, struct request **out, struct
     conversation_release(&talk);
     r->draw.mode = DRAW_NOW;
     r->draw.max_pictures = 1;
-    r->draw.previews = d->config->previews != NULL;
+    r->draw.previews = d->config->previews ? ~0u : 0;
     *out = r;
     return status;
 }
@@ -86,7 +86,6 @@ static enum status submit_all(struct drawing *d, struct error *err)
             break;
         }
         r->choice = (uint32_t)k;
-        r->trace = d->progress.terminal && !d->config->previews ? reply_queue_trace(d->queue, k) : NULL;
         status = engine_submit(d->engine, r, reply_queue_sink(d->queue, k), &d->id[k], err);
         if (status == STATUS_OK)
             d->submitted++;
@@ -159,7 +158,7 @@ static void fail(struct drawing *d, const struct error *err)
 static void take_event(struct drawing *d, struct reply_event *e)
 {
     struct error err = {0};
-    if (e->kind == REPLY_SCALE || e->kind == REPLY_PREVIEW)
+    if (e->kind == REPLY_SCALE)
         show_progress(d, e->request, e->scale);
     if (e->kind == REPLY_PREVIEW && save_preview(d, e, &err) != STATUS_OK)
         fail(d, &err);

@@ -10,7 +10,6 @@
 struct source {
     struct reply_queue *queue;
     int request;
-    struct trace trace;
 };
 
 struct reply_queue {
@@ -52,7 +51,7 @@ static void copy_picture(struct reply_event *e, const struct event *from)
 static void on_event(void *context, const struct event *from)
 {
     static const enum reply_kind kinds[] = {
-        [EVENT_TOKEN] = REPLY_TOKEN, [EVENT_PREVIEW] = REPLY_PREVIEW, [EVENT_PICTURE] = REPLY_PICTURE,
+        [EVENT_TOKEN] = REPLY_TOKEN, [EVENT_SCALE] = REPLY_SCALE, [EVENT_PREVIEW] = REPLY_PREVIEW, [EVENT_PICTURE] = REPLY_PICTURE,
         [EVENT_DONE] = REPLY_DONE,   [EVENT_FAILED] = REPLY_FAILED,
     };
     struct source *s = context;
@@ -75,19 +74,6 @@ static void on_event(void *context, const struct event *from)
     put(s->queue, e);
 }
 
-static void on_rows(void *context, enum trace_point point, int index, const float *values, int rows, int cols)
-{
-    (void)values;
-    (void)rows;
-    (void)cols;
-    struct source *s = context;
-    if (point != TRACE_SCALE_HIDDEN)
-        return;
-    struct reply_event *e = xcalloc(1, sizeof *e);
-    *e = (struct reply_event){.kind = REPLY_SCALE, .request = s->request, .scale = index};
-    put(s->queue, e);
-}
-
 struct reply_queue *reply_queue_open(int requests)
 {
     struct reply_queue *q = xcalloc(1, sizeof *q + (size_t)requests * sizeof q->source[0]);
@@ -99,7 +85,7 @@ struct reply_queue *reply_queue_open(int requests)
     pthread_condattr_destroy(&monotonic);
     q->end = &q->first;
     for (int i = 0; i < requests; i++)
-        q->source[i] = (struct source){q, i, {on_rows, &q->source[i]}};
+        q->source[i] = (struct source){q, i};
     return q;
 }
 
@@ -118,11 +104,6 @@ void reply_queue_close(struct reply_queue *q)
 struct event_sink reply_queue_sink(struct reply_queue *q, int request)
 {
     return (struct event_sink){on_event, &q->source[request]};
-}
-
-const struct trace *reply_queue_trace(struct reply_queue *q, int request)
-{
-    return &q->source[request].trace;
 }
 
 static struct timespec time_from_now(int milliseconds)

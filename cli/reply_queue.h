@@ -7,7 +7,7 @@
 
 enum reply_kind {
     REPLY_TOKEN,   /* id */
-    REPLY_SCALE,   /* scale: its codes were chosen (only of requests given reply_queue_trace) */
+    REPLY_SCALE,   /* scale, n_scales: its codes were chosen */
     REPLY_PREVIEW, /* picture, scale, n_scales */
     REPLY_PICTURE, /* picture, codes, seed, ordinal */
     REPLY_DONE,    /* finish, usage */
@@ -42,8 +42,6 @@ void reply_queue_close(struct reply_queue *);
 
 /* What engine_submit is given for a request; valid until reply_queue_close. */
 struct event_sink reply_queue_sink(struct reply_queue *, int request);
-/* What request->trace may be set to, for REPLY_SCALE. */
-const struct trace *reply_queue_trace(struct reply_queue *, int request);
 
 /* Waits for the next event, at most that long (milliseconds): true with *out filled (release it), false when
  * none came. */

@@ -98,8 +98,10 @@ static enum status decode(const struct config *c, const struct tokenizer *t, con
     if (terminal && out.length)
         terminal_make_safe(out.data, out.length, &safe);
     const struct buffer *shown = terminal ? &safe : &out;
+    if (shown->length)
+        fwrite(shown->data, 1, shown->length, stdout); /* it may hold NUL bytes */
     if (status == STATUS_OK)
-        printf("%.*s\n", (int)shown->length, shown->length ? shown->data : "");
+        putchar('\n');
     token_list_release(&list);
     buffer_release(&out);
     buffer_release(&safe);

@@ -44,6 +44,7 @@ static void on_event(void *context, const struct event *e)
     pthread_mutex_lock(&run->mutex);
     switch (e->type) {
     case EVENT_TOKEN: add_token(run, e); break;
+    case EVENT_SCALE:
     case EVENT_PREVIEW: break;
     case EVENT_PICTURE: keep_picture(run, e); break;
     case EVENT_DONE:

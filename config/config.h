@@ -49,6 +49,7 @@ struct config {
     char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N" */
     int threads, cpu_level, precision;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
+    int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
     int log_level;
     /* server */

@@ -2,6 +2,7 @@
  * picture when the last scale is done (docs/model.md, section 5). */
 #include "engine/engine_state.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
 
@@ -81,8 +82,8 @@ bool drawing_begin(struct engine *e, struct sequence *s)
 static int list_drawn(struct engine *e, struct drawn *drawn)
 {
     int n = 0;
-    for (int i = 0; i < e->n_planned; i++) {
-        const struct planned *p = &e->plan[i];
+    for (int i = 0; i < e->pass.n_planned; i++) {
+        const struct planned *p = &e->pass.plan[i];
         if (p->n_rows > p->n_ids)
             drawn[n++] = (struct drawn){p->sequence, p->n_rows - p->n_ids, p->n_ids, p->first_row + p->n_ids, 0, -1};
     }
@@ -114,10 +115,10 @@ static void fill_hidden(struct engine *e, const struct drawn *drawn, int n, stru
     int rows = 0;
     for (int i = 0; i < n; i++) {
         for (int r = 0; r < drawn[i].n; r++)
-            e->source_host[rows++] = drawn[i].llm_row + r;
+            e->pass.source_host[rows++] = drawn[i].llm_row + r;
     }
-    e->op->upload(e->be, e->source, e->source_host, (size_t)rows * sizeof *e->source);
-    e->op->gather(e->be, tensor_rows(hidden, 0, rows), x, e->source);
+    e->op->upload(e->be, e->pass.source, e->pass.source_host, (size_t)rows * sizeof *e->pass.source);
+    e->op->gather(e->be, tensor_rows(hidden, 0, rows), x, e->pass.source);
     for (int i = 0; i < n; i++) {
         const struct sequence *s = drawn[i].sequence;
         for (int r = 0; drawn[i].uncond >= 0 && r < drawn[i].n; r++)
@@ -208,6 +209,7 @@ static void send_picture(struct sequence *s, enum event_type type, const struct 
 static void paint(struct engine *e, struct sequence *s, enum event_type type)
 {
     const struct model *m = e->model;
+    int64_t began = clock_ns() - e->pace.interludes_ns;
     int side = m->vae.picture_side;
     size_t n = (size_t)side * (size_t)side * 3, mark = arena_mark(&e->arena);
     struct tensor rgb = arena_tensor(&e->arena, side * side, 3);
@@ -224,6 +226,16 @@ static void paint(struct engine *e, struct sequence *s, enum event_type type)
     picture_release(&picture);
     free(values);
     arena_reset(&e->arena, mark);
+    e->pace.paint_ns = clock_ns() - e->pace.interludes_ns - began;
+}
+
+/* Painting takes long here, and someone waits for his next token: previews are the first to go. */
+static bool chats_would_wait(const struct engine *e)
+{
+    bool chats = false;
+    for (int i = 0; i < e->n_running; i++)
+        chats = chats || e->running[i]->state == SEQUENCE_TEXT;
+    return chats && e->pace.paint_ns > patience_ns(e);
 }
 
 /* --- from scale to scale --- */
@@ -236,6 +248,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     int32_t *codes = d->codes;
     d->codes = NULL;
     s->n_drawn++;
+    e->counted.pictures++;
     s->usage.picture_tokens += m->n_positions;
     s->draws_next = false;
     sequence_append_picture(s, m, codes);
@@ -261,8 +274,11 @@ static void advance(struct engine *e, struct drawn *d, const int32_t *device_cod
     bool last = drawing->scale == m->config.drawing.n_scales - 1;
     vae_add_scale(m, &e->arena, feature_map(m, drawing), device_codes, drawing->scale);
     trace_rows(e, s, TRACE_FEATURE_MAP, drawing->scale, feature_map(m, drawing));
-    if (last || s->request->draw.previews)
-        paint(e, s, last ? EVENT_PICTURE : EVENT_PREVIEW);
+    send_picture(s, EVENT_SCALE, NULL, m);
+    if (last)
+        paint(e, s, EVENT_PICTURE);
+    else if (s->request->draw.previews >> drawing->scale & 1 && !chats_would_wait(e))
+        paint(e, s, EVENT_PREVIEW);
     if (last)
         return;
     drawing->scale++;
@@ -273,7 +289,7 @@ void draw_step(struct engine *e, struct tensor x)
 {
     const struct model *m = e->model;
     struct error error;
-    struct drawn *drawn = xcalloc((size_t)e->n_planned + 1, sizeof *drawn);
+    struct drawn *drawn = xcalloc((size_t)e->pass.n_planned + 1, sizeof *drawn);
     int n = list_drawn(e, drawn);
     if (n == 0) {
         free(drawn);

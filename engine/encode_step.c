@@ -3,19 +3,83 @@
 #include "engine/engine_state.h"
 
 #include "base/memory.h"
+#include "base/sha256.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* --- seen pictures --- */
+
+enum { SEEN_PICTURES = 8 };
+
+/* The rows of a picture that was looked at lately: the same one often comes again, in a later turn or another's. */
+struct seen_picture {
+    uint8_t digest[SHA256_BYTES], salt[16];
+    float *rows; /* backend memory; NULL: an empty place */
+    uint64_t last_use;
+};
+
+void seen_pictures_open(struct engine *e)
+{
+    e->seen = xcalloc(SEEN_PICTURES, sizeof *e->seen);
+}
+
+void seen_pictures_close(struct engine *e)
+{
+    for (int i = 0; e->seen && i < SEEN_PICTURES; i++)
+        e->op->free(e->be, e->seen[i].rows);
+    free(e->seen);
+    e->seen = NULL;
+}
+
+static struct seen_picture *find_seen(struct engine *e, const struct sequence *s, const struct picture_rows *p)
+{
+    for (int i = 0; i < SEEN_PICTURES; i++) {
+        struct seen_picture *it = &e->seen[i];
+        if (it->rows && memcmp(it->digest, p->digest, sizeof it->digest) == 0 &&
+            memcmp(it->salt, s->request->cache_salt, sizeof it->salt) == 0)
+            return it;
+    }
+    return NULL;
+}
+
+static void remember(struct engine *e, const struct sequence *s, const struct picture_rows *p, struct tensor rows)
+{
+    struct seen_picture *oldest = &e->seen[0];
+    for (int i = 1; i < SEEN_PICTURES; i++)
+        oldest = e->seen[i].last_use < oldest->last_use ? &e->seen[i] : oldest;
+    if (!oldest->rows)
+        oldest->rows = e->op->alloc(e->be, (size_t)rows.rows * (size_t)rows.cols * sizeof(float));
+    if (!oldest->rows)
+        return;
+    memcpy(oldest->digest, p->digest, sizeof oldest->digest);
+    memcpy(oldest->salt, s->request->cache_salt, sizeof oldest->salt);
+    oldest->last_use = e->counted.pictures_seen;
+    e->op->gather(e->be, (struct tensor){oldest->rows, DTYPE_F32, rows.rows, rows.cols, rows.cols}, rows, e->model->iota);
+}
 
 static void look_at(struct engine *e, struct sequence *s, struct picture_rows *p, int index)
 {
     const struct model *m = e->model;
     size_t mark = arena_mark(&e->arena);
-    struct tensor rows = {p->rows, DTYPE_F32, p->n, m->config.llm.hidden, m->config.llm.hidden};
+    int hidden = m->config.llm.hidden;
+    struct tensor rows = {p->rows, DTYPE_F32, p->n, hidden, hidden};
+    struct seen_picture *seen = s->request->trace ? NULL : find_seen(e, s, p);
+    e->counted.pictures_seen++;
+    if (seen) {
+        e->counted.pictures_remembered++;
+        seen->last_use = e->counted.pictures_seen;
+        e->op->gather(e->be, rows, (struct tensor){seen->rows, DTYPE_F32, p->n, hidden, hidden}, m->iota);
+        return;
+    }
     struct tensor features = arena_tensor(&e->arena, p->n, m->config.vision.hidden);
     vision_forward(m, &e->arena, p->prompt->pixels, features, rows);
     trace_rows(e, s, TRACE_VISION_FEATURES, index, features);
+    remember(e, s, p, rows);
     arena_reset(&e->arena, mark);
 }
+
+/* --- drawn pictures --- */
 
 /* [3][side][side] -> [side * side, 3] */
 static void upload_rgb(struct engine *e, const float *planes, struct tensor rgb)
@@ -119,6 +183,7 @@ void encode_step(struct engine *e)
             s->state = SEQUENCE_PREFILL;
             continue;
         }
+        s->in_pass = true;
         encode_picture(e, s, next); /* may end s */
         return;
     }

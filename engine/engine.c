@@ -8,24 +8,41 @@
 
 /* --- the thread --- */
 
+/* Returns how many of the pass's rows are chats' next tokens. */
+static int count_rows(struct engine *e, const struct pass *pass)
+{
+    int text = 0, map = 0;
+    for (int i = 0; i < pass->n_planned; i++) {
+        text += pass->plan[i].sequence->state == SEQUENCE_TEXT && pass->plan[i].n_rows == 1;
+        map += pass->plan[i].n_rows - pass->plan[i].n_ids;
+    }
+    e->counted.steps++;
+    e->counted.text_rows += (uint64_t)text;
+    e->counted.image_rows += (uint64_t)map;
+    e->counted.prefill_rows += (uint64_t)(pass->batch.n_rows - text - map);
+    return text;
+}
+
 static void step(struct engine *e)
 {
     struct error error;
-    const struct model *m = e->model;
+    int64_t began = clock_ns();
+    pace_begin(e);
     encode_step(e);
     scheduler_plan(e);
-    if (e->n_planned > 0) {
-        size_t mark = arena_mark(&e->arena);
-        struct tensor x = arena_tensor(&e->arena, e->batch.n_rows, m->config.llm.hidden);
-        fill_rows(e, x);
-        llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &e->batch.rows);
-        text_step(e, x);
-        if (model_draws(m))
-            draw_step(e, x);
-        arena_reset(&e->arena, mark);
+    if (e->pass.n_planned > 0) {
+        int text_rows = count_rows(e, &e->pass);
+        began = clock_ns();
+        run_pass(e, &e->pass);
+        pace_end(e, text_rows, began);
     }
+    for (int i = 0; i < e->n_running; i++)
+        e->running[i]->in_pass = false;
     if (e->op->finish(e->be, &error))
         engine_fail_all(e, &error);
+#ifdef VARGPT_CHECKS
+    scheduler_check_pages(e);
+#endif
 }
 
 static void *engine_main(void *context)
@@ -56,13 +73,17 @@ static int choose_step_rows(const struct engine *e, int wanted)
 static void allocate_lists(struct engine *e)
 {
     size_t n = (size_t)e->max_sequences, vocab = (size_t)e->model->config.llm.vocab;
-    e->source_host = xcalloc(2 * (size_t)e->step_rows, sizeof *e->source_host);
     e->logits_host = xcalloc(n * vocab, sizeof *e->logits_host);
     e->scratch = xcalloc(vocab, sizeof *e->scratch);
     e->running = xcalloc(2 * n, sizeof *e->running);
-    e->plan = xcalloc(n, sizeof *e->plan);
-    e->chooser = xcalloc(n, sizeof *e->chooser);
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
+}
+
+static void override_sampling(struct model_config *c, const struct engine_options *o)
+{
+    c->temperature = o->temperature_given ? o->temperature : c->temperature;
+    c->top_p = o->top_p_given ? o->top_p : c->top_p;
+    c->top_k = o->top_k_given ? o->top_k : c->top_k;
 }
 
 static enum status open_parts(struct engine *e, const struct engine_options *o, struct error *err)
@@ -71,15 +92,15 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
         return err->status;
     if (model_text_open(&e->text, e->model->checkpoint, &e->model->config, err))
         return err->status;
+    override_sampling(&e->model->config, o);
     e->context = o->context > 0 ? o->context : e->model->config.llm.context;
     e->step_rows = choose_step_rows(e, o->step_rows);
     e->memory.weights = e->model->weight_bytes;
     if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err))
         return err->status;
     allocate_lists(e);
-    e->source = e->op->alloc(e->be, 2 * (size_t)e->step_rows * sizeof *e->source);
-    if (!e->source)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
+    seen_pictures_open(e);
+    e->model->between_units = (struct unit_hook){interlude, e};
     if (pthread_create(&e->thread, NULL, engine_main, e))
         return error_set(err, STATUS_NO_MEMORY, "the engine's thread cannot be started");
     e->thread_started = true;
@@ -95,6 +116,8 @@ enum status engine_open(struct engine **out, struct backend *be, const struct en
     e->op = be->op;
     e->max_sequences = o->max_sequences > 0 ? o->max_sequences : 16;
     e->max_queue = o->max_queue > 0 ? o->max_queue : 256;
+    e->token_wait_steps = o->token_wait_steps > 0 ? o->token_wait_steps : 4;
+    e->token_wait_ms = o->token_wait_ms > 0 ? o->token_wait_ms : 250;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->wake, NULL);
     if (open_parts(e, o, &own)) {
@@ -128,20 +151,18 @@ void engine_close(struct engine *e)
     engine_fail_all(e, &error);
     for (int i = 0; i < e->n_waiting; i++)
         sequence_fail(e, e->waiting[i], &error);
-    batch_release(&e->batch);
+    seen_pictures_close(e);
+    pass_release(e, &e->pass);
+    pass_release(e, &e->interlude);
     batch_release(&e->decoder_batch);
     arena_release(&e->arena);
     kv_pool_close(e->llm_pool);
     kv_pool_close(e->decoder_pool);
-    e->op->free(e->be, e->source);
     model_text_release(&e->text);
     model_close(e->model);
-    free(e->source_host);
     free(e->logits_host);
     free(e->scratch);
     free(e->running);
-    free(e->plan);
-    free(e->chooser);
     free(e->waiting);
     free(e->cancel);
     pthread_cond_destroy(&e->wake);
@@ -247,7 +268,10 @@ enum status engine_submit(struct engine *e, struct request *r, struct event_sink
         s->id = ++e->next_id;
         if (id)
             *id = s->id;
-        e->waiting[e->n_waiting++] = s;
+        int at = e->n_waiting++;
+        for (; at > 0 && sequence_comes_before(s, e->waiting[at - 1]); at--)
+            e->waiting[at] = e->waiting[at - 1];
+        e->waiting[at] = s;
         pthread_cond_signal(&e->wake);
     }
     pthread_mutex_unlock(&e->lock);

@@ -19,6 +19,13 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512 */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
+     * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
+    int token_wait_steps, token_wait_ms;
+    /* How text is chosen where a request does not say, in place of the checkpoint's own defaults. */
+    bool temperature_given, top_p_given, top_k_given;
+    float temperature, top_p;
+    int top_k;
     /* Load progress, 0..1, on the thread that calls engine_open; may be NULL. */
     void (*on_progress)(void *context, double fraction);
     void *progress_context;
@@ -39,6 +46,7 @@ struct usage {
 
 enum event_type {
     EVENT_TOKEN,   /* a text token was chosen (end and image-start tokens are not shown as tokens) */
+    EVENT_SCALE,   /* a scale of a picture was drawn */
     EVENT_PREVIEW, /* a picture so far */
     EVENT_PICTURE, /* a picture, done */
     EVENT_DONE,
@@ -53,8 +61,8 @@ struct event {
     float logprob; /* 0 without logprobs */
     const struct token_logprob *top; /* [n_top], most likely first */
     int n_top;
-    /* PREVIEW, PICTURE */
-    const struct picture *picture;
+    /* SCALE, PREVIEW, PICTURE */
+    const struct picture *picture; /* not SCALE */
     int picture_index;  /* of this reply's pictures */
     int scale, n_scales; /* the last scale drawn, from 0 */
     uint64_t seed;
@@ -108,8 +116,13 @@ struct engine_status {
     int running, waiting;
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
-    int pages, pages_used; /* of the LLM's cache */
+    int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
+    uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
+    uint64_t text_tokens, pictures;        /* so far: chosen, drawn */
+    uint64_t steps, interludes;            /* so far: passes of all kinds; of chats between the layers of others */
+    uint64_t text_rows, image_rows, prefill_rows; /* so far: of the LLM's passes */
+    uint64_t pictures_seen, pictures_remembered;  /* so far: looked at; of them, found in the cache */
 };
 void engine_look(struct engine *, struct engine_status *out);
 

@@ -2,8 +2,10 @@
 #include "engine/engine_state.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 /* What the system could still give, caches it would drop included; 0 when it does not say. */
 static size_t memory_available(void)
@@ -74,17 +76,39 @@ enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct erro
     return open_llm_pool(e, budget, err);
 }
 
+static enum status pass_open(struct engine *e, struct pass *pass, int rows, struct error *err)
+{
+    size_t n = (size_t)e->max_sequences;
+    pass->max_rows = rows;
+    pass->plan = xcalloc(n, sizeof *pass->plan);
+    pass->chooser = xcalloc(n, sizeof *pass->chooser);
+    pass->source_host = xcalloc(2 * (size_t)rows, sizeof *pass->source_host);
+    pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
+    if (!pass->source)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
+    return batch_open(&pass->batch, e->be, rows, e->max_sequences, kv_pool_pages(e->llm_pool), err);
+}
+
+void pass_release(struct engine *e, struct pass *pass)
+{
+    batch_release(&pass->batch);
+    e->op->free(e->be, pass->source);
+    free(pass->source_host);
+    free(pass->chooser);
+    free(pass->plan);
+}
+
 enum status engine_open_work(struct engine *e, struct error *err)
 {
-    size_t steps[] = {text_step_arena(e), draw_step_arena(e), encode_step_arena(e)}, most = 0;
+    size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
+    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)}, most = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         most = at_least(most, steps[i]);
-    size_t bytes = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden) + most;
+    size_t bytes = most + text_step_arena(e, e->max_sequences); /* an interlude comes on top of anything */
     e->memory.work = bytes;
     if (arena_open(&e->arena, e->be, bytes, err))
         return err->status;
-    int pages = kv_pool_pages(e->llm_pool);
-    if (batch_open(&e->batch, e->be, e->step_rows, e->max_sequences, pages, err))
+    if (pass_open(e, &e->pass, e->step_rows, err) || pass_open(e, &e->interlude, e->max_sequences, err))
         return err->status;
     if (!e->decoder_pool)
         return STATUS_OK;

@@ -15,6 +15,27 @@ struct planned {
     int n_ids;             /* of them, from s->ids; the rest are rows of the drawing's map */
 };
 
+/* One forward pass of the LLM: its rows, whose they are, and tables for building it. */
+struct pass {
+    int max_rows;
+    struct batch batch;
+    struct planned *plan; /* [n_planned] */
+    int n_planned;
+    struct sequence **chooser;     /* [max_sequences] those whose next token is chosen after it */
+    int32_t *source_host, *source; /* [2 * max_rows] row numbers for embed and gather: host and backend memory */
+};
+
+/* What time things take here, smoothed; 0 until measured. */
+struct pace {
+    int64_t text_ns;      /* a pass of nothing but chats' next tokens */
+    int64_t row_ns;       /* a row of other passes, all that follows it included */
+    int64_t paint_ns;     /* codes to a picture */
+    int64_t last_text_ns; /* clock_ns() when chats last got their tokens, or began to wait for one */
+    int64_t unit_ns;      /* the longest unit of the pass under way */
+    int64_t last_unit_ns; /* clock_ns() when its newest unit ended */
+    int64_t interludes_ns; /* spent on interludes within it */
+};
+
 struct engine {
     struct backend *be;
     const struct backend_ops *op;
@@ -22,21 +43,22 @@ struct engine {
     struct model_text text;
     struct engine_memory memory;
     int context, max_sequences, step_rows, max_queue;
+    int token_wait_steps, token_wait_ms;
     int max_drawings; /* pictures under way at once: what the image decoder's pool holds */
 
     struct kv_pool *llm_pool, *decoder_pool; /* decoder_pool NULL when the model does not draw */
     struct arena arena;
-    struct batch batch, decoder_batch;
-    int32_t *source_host, *source; /* [2 * step_rows] row numbers for embed and gather: host and backend memory */
+    struct batch decoder_batch;
+    struct pass pass, interlude; /* the step's, and the one between its units */
+    bool in_interlude;
+    struct pace pace;
     float *logits_host;            /* [max_sequences, vocab] */
     float *scratch;                /* [vocab] */
 
     struct sequence **running; /* [n_running] oldest first */
     int n_running;
-    struct planned *plan; /* [n_planned] of this step */
-    int n_planned;
-    uint64_t preemptions;
-    struct sequence **chooser; /* [max_sequences] those whose next token is chosen in this step */
+    struct engine_status counted; /* what engine_status counts "so far" */
+    struct seen_picture *seen;    /* [SEEN_PICTURES] of encode_step.c */
 
     /* shared, under the lock */
     pthread_mutex_t lock;
@@ -55,22 +77,37 @@ struct engine {
 /* engine_sizes.c */
 enum status engine_open_caches(struct engine *, size_t cache_bytes, struct error *);
 enum status engine_open_work(struct engine *, struct error *);
+void pass_release(struct engine *, struct pass *);
 
 /* scheduler.c */
 void scheduler_admit(struct engine *); /* arrivals and cancellations; waits here while there is nothing to do */
-void scheduler_plan(struct engine *);  /* which rows run in this step: e->plan and e->batch */
+void scheduler_plan(struct engine *);  /* which rows run in this step: e->pass */
+void scheduler_plan_interlude(struct engine *); /* chats' next tokens alone: e->interlude */
+void scheduler_poll(struct engine *);  /* in the middle of a pass: heartbeat, cancellations of those outside it */
+
+/* interlude.c: a chat must not wait for long passes. No next token takes longer than patience_ns(), but for the rest of the
+ * unit under way: a pass that would is run without the chats' rows, and they get their own short passes in between. */
+int64_t patience_ns(const struct engine *);
+void pace_begin(struct engine *);                      /* a pass begins */
+void pace_end(struct engine *, int text_rows, int64_t began_ns); /* and has ended */
+void interlude(void *engine);                          /* the model's between_units */
+
+void scheduler_check_pages(const struct engine *); /* asserts that every page is accounted for */
 
 /* encode_step.c: pictures of prompts become rows, one picture a step and sequence */
 void encode_step(struct engine *);
+void seen_pictures_open(struct engine *);
+void seen_pictures_close(struct engine *);
 /* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */
-void fill_rows(struct engine *, struct tensor x);
-void text_step(struct engine *, struct tensor x);
+void fill_rows(struct engine *, struct pass *, struct tensor x);
+void text_step(struct engine *, struct pass *, struct tensor x);
+void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
 /* draw_step.c: x: the LLM's output */
 bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short */
 void draw_step(struct engine *, struct tensor x);
 size_t draw_step_arena(const struct engine *);
 size_t encode_step_arena(const struct engine *);
-size_t text_step_arena(const struct engine *);
+size_t text_step_arena(const struct engine *, int rows);
 
 /* finish.c: the ends of sequences, events, traces */
 void sequence_drop(struct engine *, struct sequence *); /* gives back pages and backend memory */

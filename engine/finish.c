@@ -27,7 +27,7 @@ void sequence_drop(struct engine *e, struct sequence *s)
         e->op->free(e->be, s->picture[i].rows);
         s->picture[i].rows = NULL;
     }
-    s->n_cached = 0;
+    s->n_cached = s->n_published = 0;
 }
 
 static void remove_running(struct engine *e, const struct sequence *s)
@@ -66,7 +66,7 @@ void engine_fail_all(struct engine *e, const struct error *error)
 {
     while (e->n_running > 0)
         sequence_fail(e, e->running[e->n_running - 1], error);
-    e->n_planned = 0;
+    e->pass.n_planned = e->interlude.n_planned = 0;
 }
 
 void trace_rows(struct engine *e, struct sequence *s, enum trace_point point, int index, struct tensor rows)

@@ -234,7 +234,7 @@ enum status prompt_build(const struct engine *e, const struct prompt_message *me
     if (status || (status = prompt_render(e, message, n, generation, &rendering, err)))
         goto out;
     if ((status = tokenizer_encode(engine_tokenizer(e), rendering.text, rendering.length, rendering.plain,
-                                   rendering.n_plain, TOKENIZER_ADD_SPECIAL, &ids, err)))
+                                   rendering.n_plain, TOKENIZER_ADD_ONCE, &ids, err)))
         goto out;
     r->picture = xcalloc(pictures + 1, sizeof *r->picture);
     status = expand(e, &ids, message, n, r, &expanded, err);

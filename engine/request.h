@@ -59,7 +59,7 @@ struct draw_options {
     uint64_t seed;
     uint32_t first_picture; /* number, within the choice, of the reply's first picture: its ordinal is
                                65536 * choice + first_picture. 0 but for a reply that is taken up again */
-    bool previews;     /* an EVENT_PREVIEW after each scale but the last */
+    uint32_t previews; /* bit s: an EVENT_PREVIEW after scale s; dropped where chats wait and it would hold them up */
     int max_pictures;  /* in one reply; then the image-start token is masked */
     int32_t *given;    /* [engine_picture_tokens()] codes that are not chosen but given, -1 where chosen; or NULL.
                           malloc'ed */
@@ -93,6 +93,9 @@ struct request {
     uint32_t choice; /* index among the choices of one API request: part of every random number's place */
     struct text_options text;
     struct draw_options draw;
+    int priority;        /* lower comes first; equals in order of arrival */
+    int64_t deadline_ns; /* clock_ns() after which it fails with STATUS_TIMEOUT; 0 = none */
+    uint8_t cache_salt[16]; /* prompts share cached prefixes only where this is the same */
     const struct trace *trace; /* the caller's; NULL = none */
 };
 

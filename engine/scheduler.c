@@ -1,4 +1,5 @@
 #include "engine/engine_state.h"
+#include "engine/prefix.h"
 
 #include "base/clock.h"
 
@@ -19,29 +20,43 @@ static bool take_cancel(struct engine *e, uint64_t id)
     return false;
 }
 
-/* Marks what was cancelled; nothing is freed under the lock but the list. */
-static void mark_cancelled(struct engine *e)
+static void mark(struct engine *e, struct sequence **list, int n)
 {
-    for (int i = 0; e->n_cancel && i < e->n_running; i++)
-        e->running[i]->cancelled = e->running[i]->cancelled || take_cancel(e, e->running[i]->id);
-    for (int i = 0; e->n_cancel && i < e->n_waiting; i++)
-        e->waiting[i]->cancelled = e->waiting[i]->cancelled || take_cancel(e, e->waiting[i]->id);
+    int64_t now = clock_ns();
+    for (int i = 0; i < n; i++) {
+        struct sequence *s = list[i];
+        if (s->given_up == STATUS_OK && e->n_cancel && take_cancel(e, s->id))
+            s->given_up = STATUS_CANCELLED;
+        if (s->given_up == STATUS_OK && s->request->deadline_ns && now > s->request->deadline_ns)
+            s->given_up = STATUS_TIMEOUT;
+    }
+}
+
+/* Marks what was cancelled or is late; nothing is freed under the lock but the list. */
+static void mark_given_up(struct engine *e)
+{
+    mark(e, e->running, e->n_running);
+    mark(e, e->waiting, e->n_waiting);
     e->n_cancel = 0;
 }
 
-/* Moves a waiting sequence to the running ones. */
-static void start_waiting(struct engine *e, int at)
+/* Moves a waiting sequence to the running ones, which stand in the order in which they come first. */
+static void start_waiting(struct engine *e, int from)
 {
-    e->running[e->n_running++] = e->waiting[at];
+    struct sequence *s = e->waiting[from];
+    int at = e->n_running++;
+    for (; at > 0 && sequence_comes_before(s, e->running[at - 1]); at--)
+        e->running[at] = e->running[at - 1];
+    e->running[at] = s;
     e->n_waiting--;
-    memmove(e->waiting + at, e->waiting + at + 1, (size_t)(e->n_waiting - at) * sizeof *e->waiting);
+    memmove(e->waiting + from, e->waiting + from + 1, (size_t)(e->n_waiting - from) * sizeof *e->waiting);
 }
 
-/* Cancelled ones join the running for a moment, room or not (the list has some to spare), and end below. */
+/* Those given up join the running for a moment, room or not (the list has some to spare), and end below. */
 static void admit_waiting(struct engine *e)
 {
     for (int i = 0; i < e->n_waiting;) {
-        if (e->waiting[i]->cancelled && e->n_running < 2 * e->max_sequences)
+        if (e->waiting[i]->given_up && e->n_running < 2 * e->max_sequences)
             start_waiting(e, i);
         else
             i++;
@@ -50,27 +65,31 @@ static void admit_waiting(struct engine *e)
         start_waiting(e, 0);
 }
 
-static void end_cancelled(struct engine *e)
+static void end_given_up(struct engine *e)
 {
     struct error error;
-    error_set(&error, STATUS_CANCELLED, "the request was cancelled");
     for (int i = 0; i < e->n_running;) {
-        if (e->running[i]->cancelled)
-            sequence_fail(e, e->running[i], &error);
-        else
+        struct sequence *s = e->running[i];
+        if (s->given_up == STATUS_OK || s->in_pass) {
             i++;
+            continue;
+        }
+        error_set(&error, s->given_up,
+                  s->given_up == STATUS_TIMEOUT ? "the request's deadline has passed" : "the request was cancelled");
+        sequence_fail(e, s, &error);
     }
 }
 
 static void note_status(struct engine *e, bool stepping)
 {
+    e->status = e->counted;
     e->status.running = e->n_running;
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
     e->status.stepping = stepping;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
-    e->status.preemptions = e->preemptions;
+    e->status.pages_cached = kv_pool_cached(e->llm_pool);
 }
 
 void scheduler_admit(struct engine *e)
@@ -81,28 +100,37 @@ void scheduler_admit(struct engine *e)
         e->n_cancel = 0;
         pthread_cond_wait(&e->wake, &e->lock);
     }
-    mark_cancelled(e);
+    mark_given_up(e);
     admit_waiting(e);
     note_status(e, true);
     pthread_mutex_unlock(&e->lock);
-    end_cancelled(e);
+    end_given_up(e);
+}
+
+void scheduler_poll(struct engine *e)
+{
+    pthread_mutex_lock(&e->lock);
+    mark_given_up(e);
+    note_status(e, true);
+    pthread_mutex_unlock(&e->lock);
+    end_given_up(e);
 }
 
 /* --- pages --- */
 
 static bool may_preempt(const struct sequence *s)
 {
-    return !s->drawing && s->pages.n > 0;
+    return !s->drawing && !s->in_pass && s->pages.n > 0;
 }
 
 static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
-    e->preemptions++;
+    e->counted.preemptions++;
 }
 
-/* Gives s pages for `positions`, taking them from the youngest of those that are younger, if need be. False: it must
+/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it must
  * wait. */
 static bool find_pages(struct engine *e, struct sequence *s, int positions)
 {
@@ -110,7 +138,8 @@ static bool find_pages(struct engine *e, struct sequence *s, int positions)
         struct sequence *youngest = NULL;
         for (int i = 0; i < e->n_running; i++) {
             struct sequence *other = e->running[i];
-            if (other->id > s->id && may_preempt(other) && (!youngest || other->id > youngest->id))
+            if (sequence_comes_before(s, other) && may_preempt(other) &&
+                (!youngest || sequence_comes_before(youngest, other)))
                 youngest = other;
         }
         if (!youngest)
@@ -132,32 +161,43 @@ static bool start_drawing(struct engine *e, struct sequence *s)
 
 /* --- the plan --- */
 
-static void plan_rows(struct engine *e, struct sequence *s, int n_ids, int n_map)
+static void plan_clear(struct pass *pass)
 {
-    int n = n_ids + n_map;
-    int first = batch_add(&e->batch, s->n_cached, n, &s->pages);
-    e->plan[e->n_planned++] = (struct planned){s, first, n, n_ids};
+    batch_clear(&pass->batch);
+    pass->n_planned = 0;
 }
 
-static void plan_text(struct engine *e)
+static void plan_rows(struct pass *pass, struct sequence *s, int n_ids, int n_map)
+{
+    int n = n_ids + n_map;
+    int first = batch_add(&pass->batch, s->n_cached, n, &s->pages);
+    pass->plan[pass->n_planned++] = (struct planned){s, first, n, n_ids};
+}
+
+static bool wants_token(const struct sequence *s)
+{
+    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
+}
+
+static void plan_text(struct engine *e, struct pass *pass)
 {
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        if (s->state == SEQUENCE_TEXT && sequence_pending(s) == 1 && e->batch.n_rows < e->step_rows &&
-            find_pages(e, s, s->n_ids))
-            plan_rows(e, s, 1, 0);
+        if (wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
+            plan_rows(pass, s, 1, 0);
     }
 }
 
 static void plan_images(struct engine *e, int budget)
 {
+    struct pass *pass = &e->pass;
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
         if (s->state != SEQUENCE_IMAGE || !start_drawing(e, s))
             continue;
         int p = e->model->config.drawing.scale[s->drawing->scale], n = sequence_pending(s) + p * p;
-        if (e->batch.n_rows + n <= budget)
-            plan_rows(e, s, n - p * p, p * p);
+        if (pass->batch.n_rows + n <= budget)
+            plan_rows(pass, s, n - p * p, p * p);
     }
 }
 
@@ -167,17 +207,39 @@ static bool wants_prefill(const struct sequence *s)
     return s->state == SEQUENCE_PREFILL || (s->state == SEQUENCE_TEXT && sequence_pending(s) > 1);
 }
 
-static void plan_prefill(struct engine *e)
+static void plan_prefill(struct engine *e, int budget)
 {
+    struct pass *pass = &e->pass;
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        int room = e->step_rows - e->batch.n_rows, n = sequence_pending(s);
+        int room = budget - pass->batch.n_rows, n = sequence_pending(s);
         if (!wants_prefill(s) || room <= 0)
             continue;
         n = n < room ? n : room;
         if (find_pages(e, s, s->n_cached + n))
-            plan_rows(e, s, n, 0);
+            plan_rows(pass, s, n, 0);
     }
+}
+
+/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say). */
+static bool prefix_comes_later(const struct engine *e, int at)
+{
+    for (int i = 0; i < at; i++) {
+        if (prefix_is_coming(e->running[at], e->running[i]))
+            return true;
+    }
+    return false;
+}
+
+static void begin(struct engine *e, struct sequence *s)
+{
+    s->state = SEQUENCE_ENCODE;
+    if (s->started)
+        return;
+    s->started = true;
+    s->usage.cached_tokens = s->n_cached < s->n_prompt ? s->n_cached : s->n_prompt;
+    e->counted.prompt_tokens += (uint64_t)s->n_prompt;
+    e->counted.cached_tokens += (uint64_t)s->usage.cached_tokens;
 }
 
 /* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
@@ -187,44 +249,100 @@ static void start_queued(struct engine *e)
         struct sequence *s = e->running[i];
         if (s->state != SEQUENCE_QUEUED)
             continue;
-        if (!find_pages(e, s, s->n_ids))
+        prefix_adopt(s, e->llm_pool);
+        bool wait = prefix_comes_later(e, i), room = !wait && find_pages(e, s, s->n_ids);
+        if (!room)
+            sequence_drop(e, s);
+        if (!room && !wait)
             return; /* younger ones must not pass it */
-        s->state = SEQUENCE_ENCODE;
+        if (room)
+            begin(e, s);
     }
 }
 
-static bool anyone_prefills(const struct engine *e)
+static int count_running(const struct engine *e, bool (*is)(const struct sequence *))
 {
-    for (int i = 0; i < e->n_running; i++) {
-        if (wants_prefill(e->running[i]))
-            return true;
-    }
-    return false;
+    int n = 0;
+    for (int i = 0; i < e->n_running; i++)
+        n += is(e->running[i]);
+    return n;
 }
 
-/* Drops plans of sequences that a later one preempted. */
-static bool plan_is_sound(const struct engine *e)
+/* False when planning an older sequence took the pages of one planned before it. */
+static bool plan_is_sound(const struct pass *pass)
 {
-    for (int i = 0; i < e->n_planned; i++) {
-        if (e->plan[i].sequence->state == SEQUENCE_QUEUED)
+    for (int i = 0; i < pass->n_planned; i++) {
+        if (pass->plan[i].sequence->state == SEQUENCE_QUEUED)
             return false;
     }
     return true;
 }
 
+/* Rows that a pass may have: as many as it holds, fewer where each takes long, so that new arrivals are not kept out. */
+static int choose_budget(const struct engine *e)
+{
+    int64_t longest = 8 * patience_ns(e);
+    int64_t rows = e->pace.row_ns > 0 ? longest / e->pace.row_ns : e->step_rows;
+    return rows < LEAST_PREFILL_ROWS ? LEAST_PREFILL_ROWS : rows < e->step_rows ? (int)rows : e->step_rows;
+}
+
+static int rows_of_largest_scale(const struct model *m)
+{
+    int last = m->config.drawing.n_scales - 1;
+    return model_draws(m) ? m->scale_first[last + 1] - m->scale_first[last] : 0;
+}
+
+static void plan_others(struct engine *e)
+{
+    int budget = choose_budget(e), rows = e->pass.batch.n_rows;
+    int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
+    plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
+    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
+                                                                                 : budget);
+}
+
+/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
+ * chats come in between. */
 void scheduler_plan(struct engine *e)
 {
-    do { /* again when planning an older sequence took the pages of one planned before it */
-        batch_clear(&e->batch);
-        e->n_planned = 0;
+    struct pass *pass = &e->pass;
+    do {
+        plan_clear(pass);
         start_queued(e);
-        plan_text(e);
-        int largest = e->model->n_positions ? e->model->scale_first[e->model->config.drawing.n_scales] -
-                                                  e->model->scale_first[e->model->config.drawing.n_scales - 1]
-                                            : 0;
-        int budget = e->step_rows - (anyone_prefills(e) ? LEAST_PREFILL_ROWS : 0);
-        plan_images(e, budget > e->batch.n_rows + largest + 1 ? budget : e->step_rows);
-        plan_prefill(e);
-    } while (!plan_is_sound(e));
-    batch_upload(&e->batch);
+        plan_text(e, pass);
+        int text = pass->batch.n_rows;
+        plan_others(e);
+        int others = pass->batch.n_rows - text;
+        if (text > 0 && others * e->pace.row_ns > patience_ns(e)) {
+            plan_clear(pass);
+            plan_others(e);
+        }
+    } while (!plan_is_sound(pass));
+    for (int i = 0; i < pass->n_planned; i++)
+        pass->plan[i].sequence->in_pass = true;
+}
+
+void scheduler_plan_interlude(struct engine *e)
+{
+    struct pass *pass = &e->interlude;
+    do {
+        plan_clear(pass);
+        plan_text(e, pass);
+    } while (!plan_is_sound(pass));
+}
+
+/* --- checking --- */
+
+void scheduler_check_pages(const struct engine *e)
+{
+    int llm = 0, decoder = 0;
+    for (int i = 0; i < e->n_running; i++) {
+        const struct sequence *s = e->running[i];
+        llm += s->pages.n;
+        decoder += s->drawing ? s->drawing->cond.n + s->drawing->uncond.n : 0;
+        assert(s->state != SEQUENCE_QUEUED || s->pages.n == 0);
+        assert(s->pages.n >= pages_for(s->n_cached));
+    }
+    assert(kv_pool_holders(e->llm_pool) == llm);
+    assert(!e->decoder_pool || kv_pool_holders(e->decoder_pool) == decoder);
 }

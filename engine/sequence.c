@@ -1,4 +1,5 @@
 #include "engine/sequence.h"
+#include "engine/prefix.h"
 
 #include "base/memory.h"
 
@@ -20,6 +21,7 @@ static void add_prompt_pictures(struct sequence *s, const struct model *m, const
             to->codes = xmalloc(from->n_codes * sizeof *to->codes);
             memcpy(to->codes, from->codes, from->n_codes * sizeof *to->codes);
         }
+        prefix_digest_picture(to);
         s->usage.prompt_picture_tokens += to->n;
     }
 }
@@ -39,6 +41,7 @@ struct sequence *sequence_open(const struct model *m, uint64_t id, struct reques
         sequence_append(s, m->config.drawing.start_id);
         s->draws_next = true;
     }
+    prefix_extend(s);
     return s;
 }
 
@@ -50,6 +53,7 @@ void sequence_close(struct sequence *s)
     for (int i = 0; i < s->n_pictures; i++)
         free(s->picture[i].codes);
     free(s->picture);
+    free(s->page_key);
     free(s->ids);
     request_close(s->request);
     free(s);
@@ -69,6 +73,7 @@ void sequence_append_picture(struct sequence *s, const struct model *m, int32_t 
     s->picture = xrealloc(s->picture, (size_t)(s->n_pictures + 1) * sizeof *s->picture);
     s->picture[s->n_pictures++] =
         (struct picture_rows){.kind = PICTURE_DRAWN, .first = s->n_ids, .n = m->n_positions, .codes = codes};
+    prefix_digest_picture(&s->picture[s->n_pictures - 1]);
     for (int i = 0; i < m->n_positions; i++)
         sequence_append(s, m->config.drawing.pad_id);
 }

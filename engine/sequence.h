@@ -26,6 +26,7 @@ struct picture_rows {
     int first, n;
     const struct prompt_picture *prompt; /* the request's; NULL for one drawn in this reply */
     int32_t *codes;                      /* DRAWN: owned; NULL before they are known */
+    uint8_t digest[32];                  /* prefix_digest_picture */
     float *rows;                         /* backend memory [n, H]; NULL while not (or no longer) needed */
 };
 
@@ -49,18 +50,30 @@ struct sequence {
     int n_cached;
     struct picture_rows *picture; /* [n_pictures], first ascending */
     int n_pictures;
-    struct page_table pages; /* of the LLM's cache */
+    struct page_table pages;   /* of the LLM's cache */
+    struct page_key *page_key; /* [n_keys] of the pages that ids fills */
+    int n_keys, keys_capacity;
+    int n_published; /* pages, from the first */
+    bool started;    /* has held pages before: what it adopts now was counted already, or is its own */
     struct drawing *drawing; /* NULL when none is under way */
     struct usage usage;
     int n_drawn;     /* pictures of the reply */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
-    bool cancelled;
+    enum status given_up; /* STATUS_CANCELLED or STATUS_TIMEOUT: to be ended when nothing uses it */
+    bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 
 /* Takes the request over. */
 struct sequence *sequence_open(const struct model *, uint64_t id, struct request *, struct event_sink);
 /* Memory of the backend and pages must have been given back: sequence_drop. */
 void sequence_close(struct sequence *);
+
+/* By priority, then by age. */
+static inline bool sequence_comes_before(const struct sequence *a, const struct sequence *b)
+{
+    int pa = a->request->priority, pb = b->request->priority;
+    return pa != pb ? pa < pb : a->id < b->id;
+}
 
 void sequence_append(struct sequence *, int32_t id);
 /* A drawn picture's positions: n pad ids and the rows they stand for. Takes codes over. */

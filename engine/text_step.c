@@ -1,5 +1,6 @@
 /* The LLM's part of a step: input rows in, hidden rows out, text tokens chosen from the last rows. */
 #include "engine/engine_state.h"
+#include "engine/prefix.h"
 #include "engine/sampling.h"
 
 #include <assert.h>
@@ -12,21 +13,21 @@ static struct tensor float_rows(float *data, int rows, int cols)
 }
 
 /* x[row ..] for positions first .. first+n-1, all of them ids or all of them rows of one picture. */
-static void fill_run(struct engine *e, const struct sequence *s, struct tensor x, int row, int n, int first,
+static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row, int n, int first,
                      const struct picture_rows *picture)
 {
     struct tensor out = tensor_rows(x, row, n);
     int hidden = e->model->config.llm.hidden;
     for (int i = 0; i < n; i++)
-        e->source_host[row + i] = picture ? first + i - picture->first : s->ids[first + i];
-    e->op->upload(e->be, e->source + row, e->source_host + row, (size_t)n * sizeof *e->source);
+        pass->source_host[row + i] = picture ? first + i - picture->first : s->ids[first + i];
+    e->op->upload(e->be, pass->source + row, pass->source_host + row, (size_t)n * sizeof *pass->source);
     if (picture)
-        e->op->gather(e->be, out, float_rows(picture->rows, picture->n, hidden), e->source + row);
+        e->op->gather(e->be, out, float_rows(picture->rows, picture->n, hidden), pass->source + row);
     else
-        e->op->embed(e->be, out, e->model->llm.embedding, e->source + row);
+        e->op->embed(e->be, out, e->model->llm.embedding, pass->source + row);
 }
 
-static void fill_ids(struct engine *e, const struct planned *p, struct tensor x)
+static void fill_ids(struct engine *e, struct pass *pass, const struct planned *p, struct tensor x)
 {
     const struct sequence *s = p->sequence;
     int position = s->n_cached, end = position + p->n_ids, row = p->first_row;
@@ -35,35 +36,35 @@ static void fill_ids(struct engine *e, const struct planned *p, struct tensor x)
         int n = 1;
         while (position + n < end && sequence_picture_at(s, position + n) == picture)
             n++;
-        fill_run(e, s, x, row, n, position, picture);
+        fill_run(e, pass, s, x, row, n, position, picture);
         position += n;
         row += n;
     }
 }
 
 /* The maps of all drawings of this step go through the projector together. */
-static void fill_maps(struct engine *e, struct tensor x)
+static void fill_maps(struct engine *e, const struct pass *pass, struct tensor x)
 {
     const struct model *m = e->model;
     size_t mark = arena_mark(&e->arena);
     int total = 0, at = 0;
-    for (int i = 0; i < e->n_planned; i++)
-        total += e->plan[i].n_rows - e->plan[i].n_ids;
+    for (int i = 0; i < pass->n_planned; i++)
+        total += pass->plan[i].n_rows - pass->plan[i].n_ids;
     if (total == 0)
         return;
     struct tensor maps = arena_tensor(&e->arena, total, m->decoder.width);
     struct tensor rows = arena_tensor(&e->arena, total, x.cols);
-    for (int i = 0; i < e->n_planned; i++) {
-        int n = e->plan[i].n_rows - e->plan[i].n_ids;
+    for (int i = 0; i < pass->n_planned; i++) {
+        int n = pass->plan[i].n_rows - pass->plan[i].n_ids;
         if (n > 0)
             m->op->gather(m->be, tensor_rows(maps, at, n),
-                          float_rows(e->plan[i].sequence->drawing->map, n, m->decoder.width), m->iota);
+                          float_rows(pass->plan[i].sequence->drawing->map, n, m->decoder.width), m->iota);
         at += n;
     }
     image_decoder_rows_in(m, &e->arena, maps, rows);
     at = 0;
-    for (int i = 0; i < e->n_planned; i++) {
-        const struct planned *p = &e->plan[i];
+    for (int i = 0; i < pass->n_planned; i++) {
+        const struct planned *p = &pass->plan[i];
         int n = p->n_rows - p->n_ids;
         if (n > 0)
             m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n), m->iota);
@@ -72,12 +73,12 @@ static void fill_maps(struct engine *e, struct tensor x)
     arena_reset(&e->arena, mark);
 }
 
-void fill_rows(struct engine *e, struct tensor x)
+void fill_rows(struct engine *e, struct pass *pass, struct tensor x)
 {
-    for (int i = 0; i < e->n_planned; i++)
-        fill_ids(e, &e->plan[i], x);
+    for (int i = 0; i < pass->n_planned; i++)
+        fill_ids(e, pass, &pass->plan[i], x);
     if (model_draws(e->model))
-        fill_maps(e, x);
+        fill_maps(e, pass, x);
 }
 
 /* --- after the LLM --- */
@@ -162,6 +163,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     };
     sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
     s->usage.text_tokens++;
+    e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
     if (is_end(c, chosen.id)) {
         sequence_done(e, s, FINISH_STOP);
@@ -183,6 +185,7 @@ static bool settle_fed(struct engine *e, struct planned *p)
 {
     struct sequence *s = p->sequence;
     s->n_cached += p->n_rows;
+    prefix_publish(s, e->llm_pool);
     free_fed_pictures(e, s);
     if (s->state == SEQUENCE_IMAGE || sequence_pending(s) > 0)
         return false;
@@ -193,35 +196,32 @@ static bool settle_fed(struct engine *e, struct planned *p)
     return true;
 }
 
-void text_step(struct engine *e, struct tensor x)
+void text_step(struct engine *e, struct pass *pass, struct tensor x)
 {
     int vocab = e->model->config.llm.vocab, n = 0;
-    int32_t *last = e->source_host + e->step_rows;
-    for (int i = 0; i < e->n_planned; i++) {
-        struct planned *p = &e->plan[i];
+    int32_t *last = pass->source_host + pass->max_rows;
+    for (int i = 0; i < pass->n_planned; i++) {
+        struct planned *p = &pass->plan[i];
         if (p->n_ids == p->n_rows && p->sequence->n_cached < p->sequence->n_prompt)
             trace_prompt(e, p->sequence, tensor_rows(x, p->first_row, p->n_rows));
         if (p->n_ids < p->n_rows || !settle_fed(e, p))
             continue;
         last[n] = p->first_row + p->n_rows - 1;
-        e->chooser[n++] = p->sequence;
+        pass->chooser[n++] = p->sequence;
     }
     if (n == 0)
         return;
     size_t mark = arena_mark(&e->arena);
     struct tensor hidden = arena_tensor(&e->arena, n, x.cols), logits = arena_tensor(&e->arena, n, vocab);
-    e->op->upload(e->be, e->source + e->step_rows, last, (size_t)n * sizeof *last);
-    e->op->gather(e->be, hidden, x, e->source + e->step_rows);
+    e->op->upload(e->be, pass->source + pass->max_rows, last, (size_t)n * sizeof *last);
+    e->op->gather(e->be, hidden, x, pass->source + pass->max_rows);
     e->op->linear(e->be, logits, hidden, e->model->llm.head, NULL, ACT_NONE);
     e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
     arena_reset(&e->arena, mark);
-    struct error error;
-    if (e->op->finish(e->be, &error)) {
-        engine_fail_all(e, &error);
+    if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
         return;
-    }
     for (int i = 0; i < n; i++) {
-        struct sequence *s = e->chooser[i];
+        struct sequence *s = pass->chooser[i];
         if (s->request->text.max_tokens == 0)
             sequence_done(e, s, FINISH_LENGTH);
         else
@@ -229,15 +229,29 @@ void text_step(struct engine *e, struct tensor x)
     }
 }
 
-size_t text_step_arena(const struct engine *e)
+void run_pass(struct engine *e, struct pass *pass)
 {
     const struct model *m = e->model;
-    size_t n = (size_t)e->max_sequences, rows = (size_t)e->step_rows, hidden = (size_t)m->config.llm.hidden;
+    size_t mark = arena_mark(&e->arena);
+    struct tensor x = arena_tensor(&e->arena, pass->batch.n_rows, m->config.llm.hidden);
+    batch_upload(&pass->batch);
+    fill_rows(e, pass, x);
+    llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
+    text_step(e, pass, x);
+    if (model_draws(m) && pass == &e->pass)
+        draw_step(e, x);
+    arena_reset(&e->arena, mark);
+}
+
+size_t text_step_arena(const struct engine *e, int pass_rows)
+{
+    const struct model *m = e->model;
+    size_t n = (size_t)e->max_sequences, rows = (size_t)pass_rows, hidden = (size_t)m->config.llm.hidden;
     size_t last = arena_bytes(n * hidden) + arena_bytes(n * (size_t)m->config.llm.vocab);
     size_t maps = model_draws(m) ? arena_bytes(rows * (size_t)m->decoder.width) + arena_bytes(rows * hidden) +
-                                       image_decoder_arena(m, e->step_rows)
+                                       image_decoder_arena(m, pass_rows)
                                  : 0;
-    size_t llm = llm_arena(m, e->step_rows);
+    size_t llm = llm_arena(m, pass_rows);
     size_t most = last > maps ? last : maps;
-    return most > llm ? most : llm;
+    return arena_bytes(rows * hidden) + (most > llm ? most : llm);
 }

@@ -4,7 +4,8 @@
 
 enum { MAX_CONTENT_BYTES = 512 << 20 };
 
-void chat_choice_init(struct chat_choice *h, const struct chat_request *request, const struct tokenizer *tokenizer)
+void chat_choice_init(struct chat_choice *h, const struct chat_request *request,
+                      const struct tokenizer *tokenizer)
 {
     *h = (struct chat_choice){.request = request, .images = json_array(), .parts = json_array()};
     choice_text_init(&h->text, tokenizer, &request->stops, request->logprobs);
@@ -27,8 +28,8 @@ static enum status picture_json(struct chat_choice *h, const struct event *e, js
     buffer_printf(&url, "data:image/%s;base64,", picture_format_name(h->request->output.format));
     if (picture_output_append(&h->request->output, e, &url, err))
         goto out;
-    *out = json_pack("{s:s, s:i, s:{s:o}}", "type", "image_url", "index", e->picture_index, "image_url", "url",
-                     json_stringn_nocheck(url.data, url.length));
+    *out = json_pack("{s:s, s:i, s:{s:o}}", "type", "image_url", "index", e->picture_index, "image_url",
+                     "url", json_stringn_nocheck(url.data, url.length));
     if (!*out) {
         error_set(err, STATUS_NO_MEMORY, "no memory for a picture");
         goto out;
@@ -66,6 +67,7 @@ enum status chat_choice_feed(struct chat_choice *h, const struct event *e, json_
         h->finish = h->text.stopped ? FINISH_STOP : e->finish;
         h->ended = true;
         return STATUS_OK;
+    case EVENT_SCALE:
     case EVENT_FAILED: return STATUS_OK; /* the reply's, not the choice's */
     }
     return STATUS_OK;
@@ -91,10 +93,11 @@ static void end_text(struct chat_choice *h)
         h->part_character += ((unsigned char)text[i] & 0xC0) != 0x80;
     h->part_from = h->text.shown;
     if (h->request->format == MIXED_IMAGES)
-        json_array_append_new(h->parts, json_pack("{s:s, s:I, s:I}", "type", "text", "start", (json_int_t)start, "end",
-                                                  (json_int_t)h->part_character));
+        json_array_append_new(h->parts, json_pack("{s:s, s:I, s:I}", "type", "text", "start",
+                                                  (json_int_t)start, "end", (json_int_t)h->part_character));
     else if (h->request->format == MIXED_PARTS)
-        json_array_append_new(h->parts, json_pack("{s:s, s:o}", "type", "text", "text", json_stringn(text, length)));
+        json_array_append_new(h->parts,
+                              json_pack("{s:s, s:o}", "type", "text", "text", json_stringn(text, length)));
     else
         buffer_append(&h->content, text, length);
 }
@@ -103,14 +106,15 @@ void chat_choice_keep(struct chat_choice *h, json_t *image)
 {
     end_text(h);
     if (h->request->format == MIXED_IMAGES) {
-        json_array_append_new(h->parts, json_pack("{s:s, s:i}", "type", "image_url", "image",
-                                                  (int)json_array_size(h->images)));
+        json_array_append_new(
+            h->parts, json_pack("{s:s, s:i}", "type", "image_url", "image", (int)json_array_size(h->images)));
         json_array_append_new(h->images, image);
     } else if (h->request->format == MIXED_PARTS) {
         json_array_append_new(h->parts, image);
     } else {
         buffer_printf(&h->content, "![image](");
-        buffer_append_text(&h->content, json_string_value(json_object_get(json_object_get(image, "image_url"), "url")));
+        buffer_append_text(&h->content,
+                           json_string_value(json_object_get(json_object_get(image, "image_url"), "url")));
         buffer_append_text(&h->content, ")");
         json_decref(image);
     }
@@ -123,9 +127,11 @@ json_t *chat_choice_message(struct chat_choice *h)
     if (h->request->format == MIXED_PARTS)
         json_object_set(message, "content", h->parts);
     else if (h->request->format == MIXED_MARKDOWN)
-        json_object_set_new(message, "content", json_stringn(h->content.data ? h->content.data : "", h->content.length));
+        json_object_set_new(message, "content",
+                            json_stringn(h->content.data ? h->content.data : "", h->content.length));
     else
-        json_object_set_new(message, "content", json_stringn(h->text.shown ? h->text.text.data : "", h->text.shown));
+        json_object_set_new(message, "content",
+                            json_stringn(h->text.shown ? h->text.text.data : "", h->text.shown));
     json_object_set_new(message, "refusal", json_null());
     if (h->request->format == MIXED_IMAGES && json_array_size(h->images) > 0) {
         json_object_set(message, "images", h->images);

@@ -56,8 +56,8 @@ static struct reply_usage total_usage(const struct chat_reply *c)
 static json_t *envelope(const struct chat_reply *c, const char *object, json_t *choices)
 {
     json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:s, s:o}", "id", c->id, "object", object, "created",
-                             (json_int_t)c->created, "model", c->exchange->server->model_name, "system_fingerprint",
-                             c->exchange->server->fingerprint, "choices", choices);
+                             (json_int_t)c->created, "model", c->exchange->server->model_name,
+                             "system_fingerprint", c->exchange->server->fingerprint, "choices", choices);
     if (c->request.service_tier)
         json_object_set_new(json, "service_tier", json_string("default"));
     return json;
@@ -146,8 +146,8 @@ static void feed(void *context, const struct reply_event *e)
     if (h->text.stopped)
         reply_cancel(c->reply, e->choice);
     if (e->event.type == EVENT_DONE && e->choice == 0)
-        c->request.prompt = (struct prompt_usage){e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens,
-                                                  e->event.usage.cached_tokens};
+        c->request.prompt = (struct prompt_usage){
+            e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens, e->event.usage.cached_tokens};
     if (c->request.stream) {
         send_text(c, e->choice);
         if (image)
@@ -220,9 +220,10 @@ static void answer_whole(struct chat_reply *c)
     for (int i = 0; i < c->request.choices; i++) {
         struct chat_choice *h = &c->choice[i];
         json_t *entries = choice_text_take_logprobs(&h->text, true);
-        json_array_append_new(choices, json_pack("{s:i, s:o, s:o, s:s}", "index", i, "message", chat_choice_message(h),
-                                                 "logprobs", logprobs_json(c, entries), "finish_reason",
-                                                 chat_choice_finish(h)));
+        json_array_append_new(choices,
+                              json_pack("{s:i, s:o, s:o, s:s}", "index", i, "message", chat_choice_message(h),
+                                        "logprobs", logprobs_json(c, entries), "finish_reason",
+                                        chat_choice_finish(h)));
     }
     json_t *json = envelope(c, "chat.completion", choices);
     json_object_set_new(json, "usage", usage_chat_json(&c->request.prompt, &total));

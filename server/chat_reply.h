@@ -5,7 +5,8 @@
 #include "server/chat_request.h"
 #include "server/exchange.h"
 
-/* Submits the request's choices and answers, now or as a stream. Takes the request's contents over in any case. */
+/* Submits the request's choices and answers, now or as a stream. Takes the request's contents over in any
+ * case. */
 void chat_reply_run(struct exchange *, struct chat_request *);
 
 #endif

@@ -1,6 +1,7 @@
 #include "server/chat_request.h"
 
 #include "base/memory.h"
+#include "base/sha256.h"
 #include "engine/prompt.h"
 #include "server/message_read.h"
 #include "server/state.h"
@@ -11,15 +12,14 @@
 
 enum { DEFAULT_PICTURES = 4, MOST_PICTURES = 16, MOST_PREVIEWS = 9 };
 
-void model_param_check(const struct server *server, const struct params *f, bool required)
+void model_param_check(const struct server *server, const struct params *f)
 {
     const char *name = NULL;
     param_string(f, "model", &name, NULL);
-    if (!name && required)
-        param_fail(f, PROBLEM_INVALID, "model", "is missing; this server's model is '%.100s'", server->model_name);
-    else if (name && server->options.model_name[0] && strcmp(name, server->model_name) != 0)
+    if (name && server->options.model_name[0] && strcmp(name, server->model_name) != 0)
         http_error_set(f->error, PROBLEM_MODEL, "model",
-                       "the model '%.100s' does not exist; this server's model is '%.100s'", name, server->model_name);
+                       "the model '%.100s' does not exist; this server's model is '%.100s'", name,
+                       server->model_name);
 }
 
 static void read_filter(const struct params *f, const struct model_config *config, struct text_options *text)
@@ -58,12 +58,13 @@ static void read_bias(const struct params *f, const struct model_config *config,
         http_error_set(f->error, PROBLEM_MEMORY, NULL, "no memory for 'logit_bias'");
         return;
     }
-    json_object_foreach(map, name, value) {
+    json_object_foreach(map, name, value)
+    {
         int32_t id = read_id(name, config->llm.vocab);
         double bias = json_number_value(value);
         if (id < 0)
-            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d", name,
-                       config->llm.vocab);
+            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d",
+                       name, config->llm.vocab);
         else if (!json_is_number(value) || bias < -100 || bias > 100)
             param_fail(f, PROBLEM_INVALID, "logit_bias", "must map token ids to numbers from -100 to 100");
         text->bias[text->n_bias++] = (struct token_bias){id, (float)bias};
@@ -77,8 +78,7 @@ static void add_stop(const struct params *f, struct stop_list *stops, json_t *va
         param_fail(f, PROBLEM_INVALID, "stop", "must hold strings of 1 to %d bytes", MAX_STOP_BYTES);
         return;
     }
-    stops->text[stops->count] = json_string_value(value);
-    stops->length[stops->count++] = n;
+    stop_list_add(stops, json_string_value(value), n);
 }
 
 static void read_stop(const struct params *f, struct stop_list *stops)
@@ -91,7 +91,8 @@ static void read_stop(const struct params *f, struct stop_list *stops)
         return;
     }
     if (!json_is_array(value) || json_array_size(value) > MAX_STOPS) {
-        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings", MAX_STOPS);
+        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings",
+                   MAX_STOPS);
         return;
     }
     for (size_t i = 0; i < json_array_size(value); i++)
@@ -118,6 +119,23 @@ static void read_logprobs(const struct params *f, struct text_options *text)
         param_fail(f, PROBLEM_INVALID, "top_logprobs", "needs 'logprobs': true");
 }
 
+/* What the engine does with the request among others. */
+static void read_scheduling(const struct params *f, struct request *request)
+{
+    const char *salt = NULL;
+    size_t length = 0;
+    param_int(f, "priority", INT32_MIN, INT32_MAX, &request->priority);
+    param_string(f, "cache_salt", &salt, &length);
+    if (!salt)
+        return;
+    struct sha256 hash;
+    uint8_t digest[SHA256_BYTES];
+    sha256_init(&hash);
+    sha256_add(&hash, salt, length);
+    sha256_finish(&hash, digest);
+    memcpy(request->cache_salt, digest, sizeof request->cache_salt);
+}
+
 /* What the reply may hold. Absent: text, and pictures where the model draws. */
 static void read_modalities(const struct params *f, bool can_draw, struct draw_options *draw)
 {
@@ -127,7 +145,8 @@ static void read_modalities(const struct params *f, bool can_draw, struct draw_o
     draw->mode = can_draw ? DRAW_FREE : DRAW_NEVER;
     if (!list)
         return;
-    json_array_foreach(list, i, item) {
+    json_array_foreach(list, i, item)
+    {
         const char *name = json_is_string(item) ? json_string_value(item) : "";
         text |= strcmp(name, "text") == 0;
         image |= strcmp(name, "image") == 0;
@@ -221,10 +240,10 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     const struct engine *engine = server_engine(server);
     const struct model_config *config = engine_config(engine);
     *c = (struct chat_request){.choices = 1, .seed = seed_choose()};
-    c->json = json_read_body(body, length, error);
+    json_t *json = json_read_body(body, length, error);
     c->request = request_new();
-    struct params f = {c->json, "", error};
-    model_param_check(server, &f, true);
+    struct params f = {json, "", error};
+    model_param_check(server, &f);
     read_streaming(c, &f);
     seed_read(&f, &c->seed);
     c->request->text.seed = c->seed;
@@ -233,18 +252,19 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     read_logprobs(&f, &c->request->text);
     read_bias(&f, config, &c->request->text);
     read_stop(&f, &c->stops);
+    read_scheduling(&f, c->request);
     read_drawing(c, &f, engine_picture_tokens(engine) > 0);
     refuse_unsupported(&f);
     param_int(&f, "n", 1, server->options.max_choices, &c->choices);
     c->logprobs = c->request->text.logprobs;
     c->service_tier = param_find(&f, "service_tier") != NULL;
     build_prompt(c, server, &f);
+    json_decref(json);
 }
 
 void chat_request_release(struct chat_request *c)
 {
-    json_decref(c->json);
+    stop_list_release(&c->stops);
     request_close(c->request);
-    c->json = NULL;
     c->request = NULL;
 }

@@ -15,7 +15,6 @@ enum mixed_format {
 };
 
 struct chat_request {
-    json_t *json;            /* the body; texts below lie in it */
     struct request *request; /* with its prompt; the first choice's */
     struct prompt_usage prompt;
     int choices, previews; /* `n`; previews of each picture */
@@ -27,10 +26,11 @@ struct chat_request {
 };
 
 /* Problems go to the http_error; release in any case. */
-void chat_request_read(struct chat_request *, struct server *, const char *body, size_t length, struct http_error *);
+void chat_request_read(struct chat_request *, struct server *, const char *body, size_t length,
+                       struct http_error *);
 void chat_request_release(struct chat_request *);
 
-/* `model`: must name what is served, unless the server serves any name. */
-void model_param_check(const struct server *, const struct params *, bool required);
+/* `model`: may be absent, and otherwise must name what is served, unless the server serves any name. */
+void model_param_check(const struct server *, const struct params *);
 
 #endif

@@ -4,9 +4,24 @@
 #include "engine/text/text_stream.h"
 #include "engine/text/utf8.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+void stop_list_add(struct stop_list *stops, const char *text, size_t length)
+{
+    assert(stops->count < MAX_STOPS && length > 0);
+    stops->text[stops->count] = xstrndup(text, length);
+    stops->length[stops->count++] = length;
+}
+
+void stop_list_release(struct stop_list *stops)
+{
+    for (int i = 0; i < stops->count; i++)
+        free(stops->text[i]);
+    *stops = (struct stop_list){0};
+}
 
 void choice_text_init(struct choice_text *c, const struct tokenizer *tokenizer, const struct stop_list *stops,
                       bool logprobs)
@@ -65,7 +80,8 @@ static size_t find_stop(const struct choice_text *c, size_t from)
 {
     size_t first = c->text.length;
     for (int i = 0; i < c->stops->count; i++) {
-        const char *found = memmem(c->text.data + from, c->text.length - from, c->stops->text[i], c->stops->length[i]);
+        const char *found =
+            memmem(c->text.data + from, c->text.length - from, c->stops->text[i], c->stops->length[i]);
         if (found && (size_t)(found - c->text.data) < first)
             first = (size_t)(found - c->text.data);
     }

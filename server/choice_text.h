@@ -1,6 +1,6 @@
-/* The text of one choice as it grows: token ids to characters, stop strings found (also across tokens) and never shown,
- * and log-probabilities let go together with the text they belong to. What could be the start of a stop string is held
- * back. One thread. */
+/* The text of one choice as it grows: token ids to characters, stop strings found (also across tokens) and
+ * never shown, and log-probabilities let go together with the text they belong to. What could be the start of
+ * a stop string is held back. One thread. */
 #ifndef VARGPT_SERVER_CHOICE_TEXT_H
 #define VARGPT_SERVER_CHOICE_TEXT_H
 
@@ -11,10 +11,12 @@
 enum { MAX_STOPS = 4, MAX_STOP_BYTES = 4096, MAX_TEXT_BYTES = 64 << 20 };
 
 struct stop_list {
-    const char *text[MAX_STOPS]; /* the request's JSON owns them */
+    char *text[MAX_STOPS]; /* malloc'ed */
     size_t length[MAX_STOPS];
     int count;
 };
+void stop_list_add(struct stop_list *, const char *text, size_t length); /* at most MAX_STOPS */
+void stop_list_release(struct stop_list *);
 
 struct choice_text {
     const struct tokenizer *tokenizer;
@@ -23,14 +25,15 @@ struct choice_text {
     struct text_stream *stream;
     struct buffer text; /* all so far; text[0..shown) may be shown */
     size_t shown;
-    bool stopped;       /* a stop string was found; what follows is not looked at */
-    json_t *entries;    /* log-probabilities held back: [token, logprob, bytes, top_logprobs] objects */
-    size_t *entry_at;   /* where in the text each one's token began */
+    bool stopped;     /* a stop string was found; what follows is not looked at */
+    json_t *entries;  /* log-probabilities held back: [token, logprob, bytes, top_logprobs] objects */
+    size_t *entry_at; /* where in the text each one's token began */
     size_t n_entries, entry_capacity;
 };
 
 /* tokenizer and stops must outlive it. */
-void choice_text_init(struct choice_text *, const struct tokenizer *, const struct stop_list *, bool logprobs);
+void choice_text_init(struct choice_text *, const struct tokenizer *, const struct stop_list *,
+                      bool logprobs);
 void choice_text_release(struct choice_text *);
 
 /* Takes an EVENT_TOKEN. */

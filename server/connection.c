@@ -14,12 +14,12 @@
 #include <sys/socket.h>
 
 enum {
-    IDLE_SECONDS = 60,            /* a silent connection, or a client that reads nothing, is closed after that */
-    UPLOAD_SECONDS = 600,         /* a body must be here by then */
-    HEADER_BYTES = 64 << 10,      /* of a connection: request line and headers must fit in it */
-    STACK_BYTES = 2 << 20,        /* of a connection's thread */
-    BLOCK_BYTES = 32 << 10,       /* of a stream, at once */
-    DISCARD_TIMES = 4,            /* times the limit that a body of unknown length is read on, to be answered */
+    IDLE_SECONDS = 60,       /* a silent connection, or a client that reads nothing, is closed after that */
+    UPLOAD_SECONDS = 600,    /* a body must be here by then */
+    HEADER_BYTES = 64 << 10, /* of a connection: request line and headers must fit in it */
+    STACK_BYTES = 2 << 20,   /* of a connection's thread */
+    BLOCK_BYTES = 32 << 10,  /* of a stream, at once */
+    DISCARD_TIMES = 4,       /* times the limit that a body of unknown length is read on, to be answered */
 };
 
 /* A request as it comes in. */
@@ -120,6 +120,10 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache");
         MHD_add_response_header(r, "X-Accel-Buffering", "no");
     }
+    if (a->etag)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, a->etag);
+    for (const struct answer_header *h = a->headers; h && h->name; h++)
+        MHD_add_response_header(r, h->name, h->value);
     if (a->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
@@ -133,8 +137,8 @@ static enum MHD_Result send_answer(struct incoming *in)
 {
     struct exchange *x = &in->x;
     bool streams = x->answer.stream.next != NULL;
-    log_debug("%s %s %s: %d after %lld ms", x->request_id, x->method, streams ? "stream" : "reply", x->answer.status,
-              (long long)((clock_ns() - x->started_ns) / 1000000));
+    log_debug("%s %s %s: %d after %lld ms", x->request_id, x->method, streams ? "stream" : "reply",
+              x->answer.status, (long long)((clock_ns() - x->started_ns) / 1000000));
     if (x->answer.status == 0)
         return MHD_NO;
     struct MHD_Response *r = make_response(in);
@@ -200,20 +204,27 @@ static size_t leave_escaped(void *context, struct MHD_Connection *connection, ch
     return strlen(text);
 }
 
-static struct incoming *incoming_new(struct server *server, struct MHD_Connection *connection, const char *url,
-                                     const char *method)
+static struct incoming *incoming_new(struct server *server, struct MHD_Connection *connection,
+                                     const char *url, const char *method)
 {
     struct incoming *in = xcalloc(1, sizeof *in);
-    const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
     in->connection = connection;
-    in->x = (struct exchange){.server = server, .method = method, .path = unescape_path(url), .started_ns = clock_ns(),
+    in->x = (struct exchange){.server = server,
+                              .method = method,
+                              .path = unescape_path(url),
+                              .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
+                                                                           MHD_HTTP_HEADER_IF_NONE_MATCH),
+                              .started_ns = clock_ns(),
                               .socket = info ? info->connect_fd : -1};
     buffer_init(&in->x.body, server->options.max_body_bytes);
     choose_request_id(in);
     return in;
 }
 
-/* A piece of the body. What does not fit is read and forgotten, so that the client comes to see the answer. */
+/* A piece of the body. What does not fit is read and forgotten, so that the client comes to see the answer.
+ */
 static enum MHD_Result take_body(struct incoming *in, const char *bytes, size_t n)
 {
     struct exchange *x = &in->x;
@@ -223,7 +234,7 @@ static enum MHD_Result take_body(struct incoming *in, const char *bytes, size_t 
         clock_ns() - x->started_ns > (int64_t)UPLOAD_SECONDS * 1000000000)
         return MHD_NO;
     if (in->received > limit)
-        http_error_set(&in->error, PROBLEM_BODY_SIZE, NULL, "the body has over %zu bytes (setting max_body_bytes)",
+        http_error_set(&in->error, PROBLEM_BODY_SIZE, NULL, "the body has over %zu bytes (setting max-body)",
                        limit);
     if (in->error.problem != PROBLEM_NONE) {
         buffer_release(&x->body);
@@ -240,8 +251,9 @@ static enum MHD_Result take_body(struct incoming *in, const char *bytes, size_t 
     return MHD_YES;
 }
 
-static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url, const char *method,
-                                  const char *version, const char *bytes, size_t *n, void **state)
+static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
+                                  const char *method, const char *version, const char *bytes, size_t *n,
+                                  void **state)
 {
     struct server *server = context;
     struct incoming *in = *state;
@@ -277,10 +289,9 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
         return;
     if (in->x.answer.stream.next)
         in->x.answer.stream.close(in->x.answer.stream.context);
-    budget_give(&server->bodies, in->x.budgeted);
+    exchange_drop_body(&in->x);
     if (in->working)
         atomic_fetch_sub(&server->working, 1);
-    buffer_release(&in->x.body);
     free(in->x.answer.body);
     free(in->x.path);
     free(in);
@@ -299,13 +310,19 @@ static void on_log(void *context, const char *format, va_list args)
 
 struct MHD_Daemon *connection_listen(struct server *server, int socket)
 {
-    unsigned flags =
+    const unsigned flags =
         MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG;
-    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
-                            MHD_OPTION_LISTEN_SOCKET, socket, MHD_OPTION_CONNECTION_LIMIT,
-                            (unsigned)server->options.max_connections, MHD_OPTION_CONNECTION_TIMEOUT,
-                            (unsigned)IDLE_SECONDS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADER_BYTES,
-                            MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_NOTIFY_COMPLETED, on_completed, server,
+    const struct MHD_OptionItem options[] = {
+        {MHD_OPTION_LISTEN_SOCKET, socket, NULL},
+        {MHD_OPTION_CONNECTION_LIMIT, server->options.max_connections, NULL},
+        {MHD_OPTION_CONNECTION_TIMEOUT, IDLE_SECONDS, NULL},
+        {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADER_BYTES, NULL},
+        {MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL},
+        {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {MHD_OPTION_END, 0, NULL},
+    };
+    return MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log,
+                            NULL, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_ARRAY, options,
                             MHD_OPTION_END);
 }

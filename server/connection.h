@@ -1,4 +1,5 @@
-/* The side of libmicrohttpd: callbacks that gather a request into an exchange, have it routed, and send the answer. */
+/* The side of libmicrohttpd: callbacks that gather a request into an exchange, have it routed, and send the
+ * answer. */
 #ifndef VARGPT_SERVER_CONNECTION_H
 #define VARGPT_SERVER_CONNECTION_H
 

@@ -59,7 +59,8 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
 static void check_framing(const struct headers *h, const char *version, struct http_error *e)
 {
     if (h->bad_name || h->bad_value)
-        http_error_set(e, PROBLEM_HTTP, NULL, "a header's name or value holds a character that is not allowed");
+        http_error_set(e, PROBLEM_HTTP, NULL,
+                       "a header's name or value holds a character that is not allowed");
     if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1)
         http_error_set(e, PROBLEM_HTTP, NULL, "a header that must be unique is sent twice");
     if (h->lengths && h->codings)
@@ -100,8 +101,10 @@ void connection_check(struct MHD_Connection *connection, const struct server *se
     check_origin(&h, server, e);
     *declared = h.length ? strtoull(h.length, NULL, 10) : 0;
     if (*declared > server->options.max_body_bytes)
-        http_error_set(e, PROBLEM_BODY_SIZE, NULL, "the body has %zu bytes, the limit is %zu (setting max_body_bytes)",
-                       *declared, server->options.max_body_bytes);
+        http_error_set(e, PROBLEM_BODY_SIZE, NULL,
+                       "the body has %zu bytes, the limit is %zu (setting max-body)", *declared,
+                       server->options.max_body_bytes);
     if (strcmp(method, "POST") == 0 && !is_json(h.type))
-        http_error_set(e, PROBLEM_MEDIA_TYPE, NULL, "send JSON, with the header Content-Type: application/json");
+        http_error_set(e, PROBLEM_MEDIA_TYPE, NULL,
+                       "send JSON, with the header Content-Type: application/json");
 }

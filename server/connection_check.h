@@ -1,5 +1,5 @@
-/* What libmicrohttpd lets through and we do not: framing that a proxy in front may read otherwise, headers with control
- * characters, and requests that a foreign web page could have made. */
+/* What libmicrohttpd lets through and we do not: framing that a proxy in front may read otherwise, headers
+ * with control characters, and requests that a foreign web page could have made. */
 #ifndef VARGPT_SERVER_CONNECTION_CHECK_H
 #define VARGPT_SERVER_CONNECTION_CHECK_H
 

@@ -27,7 +27,8 @@ static enum status check(const char *text, size_t length, size_t *padding, struc
     if (length == 0)
         return error_set(err, STATUS_BAD_REQUEST, "the base64 data is empty");
     if (length % 4 != 0)
-        return error_set(err, STATUS_BAD_REQUEST, "base64 data must come in groups of 4 characters, padded with '='");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "base64 data must come in groups of 4 characters, padded with '='");
     while (*padding < 2 && text[length - 1 - *padding] == '=')
         ++*padding;
     for (size_t i = 0; i < length - *padding; i++)
@@ -45,7 +46,8 @@ enum status base64_decode(const char *text, size_t length, struct buffer *out, s
         return err->status;
     size_t size = length / 4 * 3 - padding;
     if (size > out->maximum || out->length > out->maximum - size)
-        return error_set(err, STATUS_TOO_LARGE, "the data has %zu bytes, the limit is %zu", size, out->maximum);
+        return error_set(err, STATUS_TOO_LARGE, "the data has %zu bytes, the limit is %zu", size,
+                         out->maximum);
     out->maximum += 8; /* libb64 touches a byte beyond what it returns */
     char *to = buffer_reserve(out, size + 8);
     out->maximum -= 8;
@@ -99,13 +101,16 @@ enum status data_url_decode(const char *url, size_t length, struct buffer *out, 
     enum { LONGEST_HEAD = 256 };
     static const char scheme[] = "data:", coding[] = ";base64";
     if (length < 5 || strncasecmp(url, scheme, 5) != 0)
-        return error_set(err, STATUS_BAD_REQUEST, "only data: URLs are enabled on this server, as in data:image/png;base64,...");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "only data: URLs are enabled on this server, as in data:image/png;base64,...");
     size_t look = length < LONGEST_HEAD ? length : LONGEST_HEAD;
     const char *comma = memchr(url, ',', look);
     if (!comma)
-        return error_set(err, STATUS_BAD_REQUEST, "the data: URL has no comma; expected data:image/png;base64,...");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "the data: URL has no comma; expected data:image/png;base64,...");
     size_t head = (size_t)(comma - url), n = sizeof coding - 1;
     if (head < 5 + n || strncasecmp(comma - n, coding, n) != 0)
-        return error_set(err, STATUS_BAD_REQUEST, "the data: URL is not base64; expected data:image/png;base64,...");
+        return error_set(err, STATUS_BAD_REQUEST,
+                         "the data: URL is not base64; expected data:image/png;base64,...");
     return base64_decode(comma + 1, length - head - 1, out, err);
 }

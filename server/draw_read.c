@@ -62,7 +62,8 @@ static void read_format(const struct params *f, struct picture_output *output)
     const char *name = NULL;
     param_string(f, "output_format", &name, NULL);
     if (name && strcmp(name, "gif") == 0)
-        param_fail(f, PROBLEM_UNSUPPORTED, "output_format", "'gif' is not supported yet; use 'png', 'jpeg' or 'webp'");
+        param_fail(f, PROBLEM_UNSUPPORTED, "output_format",
+                   "'gif' is not supported yet; use 'png', 'jpeg' or 'webp'");
     else if (name && !picture_format_parse(name, &output->format))
         param_fail(f, PROBLEM_INVALID, "output_format", "must be 'png', 'jpeg' or 'webp'");
     param_int(f, "output_compression", 0, 100, &output->quality);
@@ -83,8 +84,8 @@ void draw_read(const struct params *f, struct draw_options *draw, struct picture
 }
 
 /* *out is the event's picture, or a new one in `resized`. */
-static enum status fit_size(const struct picture_output *o, const struct picture *drawn, struct picture *resized,
-                            const struct picture **out, struct error *err)
+static enum status fit_size(const struct picture_output *o, const struct picture *drawn,
+                            struct picture *resized, const struct picture **out, struct error *err)
 {
     *out = drawn;
     if (!o->width || (o->width == drawn->width && o->height == drawn->height))
@@ -93,8 +94,8 @@ static enum status fit_size(const struct picture_output *o, const struct picture
     return picture_resize(drawn, o->width, o->height, resized, err);
 }
 
-enum status picture_output_append(const struct picture_output *o, const struct event *e, struct buffer *base64,
-                                  struct error *err)
+enum status picture_output_append(const struct picture_output *o, const struct event *e,
+                                  struct buffer *base64, struct error *err)
 {
     struct picture resized = {0};
     const struct picture *picture;

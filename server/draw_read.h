@@ -11,8 +11,8 @@ struct picture_output {
     int width, height; /* 0 = as drawn */
 };
 
-/* Reads guidance_scale, temperature, top_k, top_p, seed into *draw; output_format, output_compression, size into *output
- * (which this sets to its defaults first). */
+/* Reads guidance_scale, temperature, top_k, top_p, seed into *draw; output_format, output_compression, size
+ * into *output (which this sets to its defaults first). */
 void draw_read(const struct params *, struct draw_options *draw, struct picture_output *output);
 
 /* A seed field: the whole int64 range, as its 64 bits. False when it is absent. */

@@ -1,11 +1,13 @@
-/* The handlers that the table of route.c names. Each leaves an answer in the exchange. rest: what follows the route's path
- * (an id in /v1/models/{id}), or "". */
+/* The handlers that the table of route.c names. Each leaves an answer in the exchange. rest: what follows the
+ * route's path (an id in /v1/models/{id}), or "". */
 #ifndef VARGPT_SERVER_ENDPOINTS_H
 #define VARGPT_SERVER_ENDPOINTS_H
 
 #include "server/exchange.h"
 
+/* The page for people and its files answer always, and need no key: they hold nothing of the model. */
 void endpoint_page(struct exchange *, const char *rest);
+void endpoint_page_file(struct exchange *, const char *name);
 void endpoint_health(struct exchange *, const char *rest); /* also while loading and draining */
 void endpoint_live(struct exchange *, const char *rest);
 void endpoint_models(struct exchange *, const char *rest);

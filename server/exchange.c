@@ -1,10 +1,18 @@
 #include "server/exchange.h"
 
 #include "base/memory.h"
+#include "server/state.h"
 
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+
+void exchange_drop_body(struct exchange *x)
+{
+    buffer_release(&x->body);
+    budget_give(&x->server->bodies, x->budgeted);
+    x->budgeted = 0;
+}
 
 void exchange_reply_text(struct exchange *x, int status, const char *content_type, char *text, size_t length)
 {

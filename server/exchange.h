@@ -1,5 +1,6 @@
-/* One HTTP request and its answer, on the connection's own thread; free of libmicrohttpd. Handlers read the body and leave
- * an answer: whole bytes, JSON, an error, or a stream that is asked for more as the client reads. */
+/* One HTTP request and its answer, on the connection's own thread; free of libmicrohttpd. Handlers read the
+ * body and leave an answer: whole bytes, JSON, an error, or a stream that is asked for more as the client
+ * reads. */
 #ifndef VARGPT_SERVER_EXCHANGE_H
 #define VARGPT_SERVER_EXCHANGE_H
 
@@ -17,11 +18,16 @@ enum stream_step {
     STREAM_BROKEN, /* the client is gone, or we cannot go on */
 };
 
-/* A body that grows while it is sent. next blocks until it has something; close is called once, sent or not. */
+/* A body that grows while it is sent. next blocks until it has something; close is called once, sent or not.
+ */
 struct stream {
     enum stream_step (*next)(void *context, struct buffer *out);
     void (*close)(void *context);
     void *context;
+};
+
+struct answer_header {
+    const char *name, *value;
 };
 
 struct answer {
@@ -29,8 +35,11 @@ struct answer {
     const char *content_type;
     char *body; /* malloc'ed */
     size_t length;
-    struct stream stream;  /* next != NULL: instead of body */
-    char allow[64];        /* "" = no such header */
+    struct stream stream; /* next != NULL: instead of body */
+    char allow[64];       /* "" = no such header */
+    const char *etag;     /* NULL = no such header; outlives the answer */
+    const struct answer_header
+        *headers;          /* further ones, up to a NULL name; NULL = none; outlive the answer */
     int retry_after;       /* 0 = no such header */
     bool close_connection; /* the rest of the request cannot be trusted */
 };
@@ -38,14 +47,18 @@ struct answer {
 struct exchange {
     struct server *server;
     const char *method;
-    char *path;           /* unescaped, without the query */
-    char request_id[129]; /* the client's, or made here */
+    char *path;                /* unescaped, without the query */
+    char request_id[129];      /* the client's, or made here */
+    const char *if_none_match; /* that header, or NULL; libmicrohttpd's */
     int64_t started_ns;
     int socket; /* to see whether the client is still there */
     struct buffer body;
     size_t budgeted; /* bytes of the server's body budget held */
     struct answer answer;
 };
+
+/* The body was read and may go: a long reply need not hold it. */
+void exchange_drop_body(struct exchange *);
 
 /* Both take the text over. */
 void exchange_reply_text(struct exchange *, int status, const char *content_type, char *text, size_t length);

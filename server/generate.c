@@ -10,6 +10,7 @@ void endpoint_chat(struct exchange *x, const char *rest)
     struct http_error e = {0};
     (void)rest;
     chat_request_read(&request, x->server, x->body.data, x->body.length, &e);
+    exchange_drop_body(x);
     if (e.problem == PROBLEM_NONE)
         chat_reply_run(x, &request);
     else
@@ -23,6 +24,7 @@ void endpoint_images(struct exchange *x, const char *rest)
     struct http_error e = {0};
     (void)rest;
     image_request_read(&request, x->server, x->body.data, x->body.length, &e);
+    exchange_drop_body(x);
     if (e.problem == PROBLEM_NONE)
         image_reply_run(x, &request);
     else

@@ -62,8 +62,9 @@ void endpoint_health(struct exchange *x, const char *rest)
         return;
     }
     engine_look(engine, &s);
-    exchange_reply_json(x, 200, json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "model", x->server->model_name,
-                                          "running", s.running, "waiting", s.waiting));
+    exchange_reply_json(x, 200,
+                        json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "model", x->server->model_name,
+                                  "running", s.running, "waiting", s.waiting));
 }
 
 void endpoint_live(struct exchange *x, const char *rest)

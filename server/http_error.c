@@ -33,9 +33,11 @@ static const struct {
     [PROBLEM_MEMORY] = {503, "service_unavailable", "server_is_overloaded", 2},
     [PROBLEM_LOADING] = {503, "service_unavailable", "loading", 2},
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
+    [PROBLEM_TIMEOUT] = {504, "server_error", "timeout", 0},
 };
 
-enum problem http_error_set(struct http_error *e, enum problem problem, const char *param, const char *format, ...)
+enum problem http_error_set(struct http_error *e, enum problem problem, const char *param, const char *format,
+                            ...)
 {
     if (e->problem != PROBLEM_NONE)
         return e->problem;
@@ -57,6 +59,7 @@ enum problem http_error_from(struct http_error *e, const struct error *err, cons
     case STATUS_BUSY:
         return http_error_set(e, PROBLEM_BUSY, NULL, "too many requests are waiting; try again in a moment");
     case STATUS_CANCELLED: return http_error_set(e, PROBLEM_DRAINING, NULL, "the server is shutting down");
+    case STATUS_TIMEOUT: return http_error_set(e, PROBLEM_TIMEOUT, NULL, "%s", err->message);
     case STATUS_NO_MEMORY:
         return http_error_set(e, PROBLEM_MEMORY, NULL, "not enough memory for this request; try again later");
     case STATUS_BAD_FILE:
@@ -90,13 +93,14 @@ static json_t *lossy_string(const char *text)
 char *http_error_body(const struct http_error *e, size_t *length)
 {
     const char *code = problems[e->problem].code;
-    json_t *body = json_pack("{s:{s:o, s:s, s:o, s:s?}}", "error", "message", lossy_string(e->message), "type",
-                             problems[e->problem].type, "param", e->param[0] ? lossy_string(e->param) : json_null(),
-                             "code", code);
+    json_t *body = json_pack("{s:{s:o, s:s, s:o, s:s?}}", "error", "message", lossy_string(e->message),
+                             "type", problems[e->problem].type, "param",
+                             e->param[0] ? lossy_string(e->param) : json_null(), "code", code);
     char *text = json_dumps(body, JSON_COMPACT);
     json_decref(body);
     if (!text)
-        text = xstrdup("{\"error\":{\"message\":\"out of memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
+        text = xstrdup("{\"error\":{\"message\":\"out of "
+                       "memory\",\"type\":\"server_error\",\"param\":null,\"code\":null}}");
     *length = strlen(text);
     return text;
 }

@@ -1,5 +1,5 @@
-/* What can go wrong with a call, and how HTTP says it: one table from a problem to status code, type, code and whether
- * a retry may help. Every error body has the same shape. */
+/* What can go wrong with a call, and how HTTP says it: one table from a problem to status code, type, code
+ * and whether a retry may help. Every error body has the same shape. */
 #ifndef VARGPT_SERVER_HTTP_ERROR_H
 #define VARGPT_SERVER_HTTP_ERROR_H
 
@@ -27,6 +27,7 @@ enum problem {
     PROBLEM_MEMORY,
     PROBLEM_LOADING,
     PROBLEM_DRAINING,
+    PROBLEM_TIMEOUT, /* the request's own deadline */
     N_PROBLEMS,
 };
 
@@ -40,7 +41,8 @@ struct http_error {
 enum problem http_error_set(struct http_error *, enum problem, const char *param, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* The same from an engine's error. Failures of our own are logged and told without details. param may be NULL. */
+/* The same from an engine's error. Failures of our own are logged and told without details. param may be
+ * NULL. */
 enum problem http_error_from(struct http_error *, const struct error *, const char *param);
 
 int http_error_status(const struct http_error *);      /* 400, ... */

@@ -18,9 +18,9 @@ struct image_reply {
     struct reply_usage usage;
     uint64_t seed;
     int64_t created;
-    json_t *data;            /* [request.pictures] entries, null until drawn */
-    int *previews_sent;      /* [request.pictures] */
-    bool *has_ended;         /* [request.pictures] */
+    json_t *data;       /* [request.pictures] entries, null until drawn */
+    int *previews_sent; /* [request.pictures] */
+    bool *has_ended;    /* [request.pictures] */
     int n_ended;
     char size[24], native_size[24]; /* "256x256" */
     struct buffer *out;             /* of the step of a stream that runs */
@@ -80,6 +80,8 @@ static void send_picture(struct image_reply *c, int index, const struct event *e
         json_object_set_new(json, "index", json_integer(index));
     if (partial) {
         json_object_set_new(json, "partial_image_index", json_integer(c->previews_sent[index]++));
+        json_object_set_new(json, "scale", json_integer(e->scale));
+        json_object_set_new(json, "scales", json_integer(e->n_scales));
     } else {
         /* the prompt is counted with the first picture, so that the events' sums are the call's */
         struct prompt_usage prompt = index == 0 ? c->request.prompt : (struct prompt_usage){0};
@@ -106,7 +108,8 @@ static void feed(void *context, const struct reply_event *e)
     if (c->error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
-    case EVENT_TOKEN: return;
+    case EVENT_TOKEN:
+    case EVENT_SCALE: return;
     case EVENT_PREVIEW:
     case EVENT_PICTURE: take_picture(c, e->choice, &e->event); return;
     case EVENT_DONE:
@@ -115,9 +118,9 @@ static void feed(void *context, const struct reply_event *e)
         c->usage.text_tokens += e->event.usage.text_tokens;
         c->usage.picture_tokens += e->event.usage.picture_tokens;
         if (e->choice == 0)
-            c->request.prompt = (struct prompt_usage){e->event.usage.prompt_tokens,
-                                                      e->event.usage.prompt_picture_tokens,
-                                                      e->event.usage.cached_tokens};
+            c->request.prompt =
+                (struct prompt_usage){e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens,
+                                      e->event.usage.cached_tokens};
         return;
     case EVENT_FAILED: http_error_from(&c->error, e->event.error, NULL); return;
     }
@@ -157,8 +160,9 @@ static enum stream_step image_stream_next(void *context, struct buffer *out)
 
 static void answer_whole(struct image_reply *c)
 {
-    json_t *json = json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
-                             usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
+    json_t *json =
+        json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
+                  usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
     describe(c, json);
     struct buffer text;
     buffer_init(&text, SSE_BUFFER_BYTES);

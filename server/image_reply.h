@@ -5,7 +5,8 @@
 #include "server/exchange.h"
 #include "server/image_request.h"
 
-/* Submits one engine request a picture and answers, now or as a stream. Takes the request's contents over in any case. */
+/* Submits one engine request a picture and answers, now or as a stream. Takes the request's contents over in
+ * any case. */
 void image_reply_run(struct exchange *, struct image_request *);
 
 #endif

@@ -31,7 +31,8 @@ static void read_formalities(const struct params *f)
     if (response == 1)
         param_fail(f, PROBLEM_UNSUPPORTED, "response_format", "'url' is not supported yet; use 'b64_json'");
     if (background == 2)
-        param_fail(f, PROBLEM_UNSUPPORTED, "background", "'transparent' is not supported: pictures are opaque");
+        param_fail(f, PROBLEM_UNSUPPORTED, "background",
+                   "'transparent' is not supported: pictures are opaque");
 }
 
 /* The prompt is one user message. */
@@ -64,7 +65,7 @@ void image_request_read(struct image_request *r, struct server *server, const ch
     json_t *json = json_read_body(body, length, error);
     struct params f = {json, "", error};
     struct draw_options *draw = &r->request->draw;
-    model_param_check(server, &f, false);
+    model_param_check(server, &f);
     if (engine_picture_tokens(engine) == 0)
         http_error_set(error, PROBLEM_UNSUPPORTED, "model", "this model does not draw pictures");
     draw->seed = seed_choose();

@@ -16,7 +16,8 @@ struct image_request {
 };
 
 /* Problems go to the http_error; release in any case. */
-void image_request_read(struct image_request *, struct server *, const char *body, size_t length, struct http_error *);
+void image_request_read(struct image_request *, struct server *, const char *body, size_t length,
+                        struct http_error *);
 void image_request_release(struct image_request *);
 
 #endif

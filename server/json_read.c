@@ -110,7 +110,8 @@ void param_integer(const struct params *f, const char *name, int64_t low, int64_
     else if (high == INT64_MAX)
         param_fail(f, PROBLEM_INVALID, name, "must be an integer of at least %lld", (long long)low);
     else
-        param_fail(f, PROBLEM_INVALID, name, "must be an integer from %lld to %lld", (long long)low, (long long)high);
+        param_fail(f, PROBLEM_INVALID, name, "must be an integer from %lld to %lld", (long long)low,
+                   (long long)high);
 }
 
 void param_int(const struct params *f, const char *name, int low, int high, int *out)

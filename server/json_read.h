@@ -1,6 +1,6 @@
-/* Reading a request's JSON: parse with limits, then typed fields. A field that is absent or null leaves the caller's
- * default; one of the wrong type or range puts a 400 that names it into the shared http_error. The first problem stays and
- * later reads do nothing, so a caller reads all fields and checks once. */
+/* Reading a request's JSON: parse with limits, then typed fields. A field that is absent or null leaves the
+ * caller's default; one of the wrong type or range puts a 400 that names it into the shared http_error. The
+ * first problem stays and later reads do nothing, so a caller reads all fields and checks once. */
 #ifndef VARGPT_SERVER_JSON_READ_H
 #define VARGPT_SERVER_JSON_READ_H
 
@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The object in a body: at most 64 levels deep and 262,144 values (so that a body cannot grow a hundredfold in memory),
- * no name twice. NULL with the problem set. Caller: json_decref. */
+/* The object in a body: at most 64 levels deep and 262,144 values (so that a body cannot grow a hundredfold
+ * in memory), no name twice. NULL with the problem set. Caller: json_decref. */
 json_t *json_read_body(const char *body, size_t length, struct http_error *);
 
 struct params {

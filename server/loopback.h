@@ -1,5 +1,6 @@
-/* A server bound to this machine only, without keys, must not be reachable from a web page that a person happens to
- * visit: names that resolve here by a trick (DNS rebinding) and foreign origins are refused. Pure functions. */
+/* A server bound to this machine only, without keys, must not be reachable from a web page that a person
+ * happens to visit: names that resolve here by a trick (DNS rebinding) and foreign origins are refused. Pure
+ * functions. */
 #ifndef VARGPT_SERVER_LOOPBACK_H
 #define VARGPT_SERVER_LOOPBACK_H
 

@@ -79,7 +79,8 @@ static void picture_failed(struct http_error *out, const struct error *err, cons
     if (err->status == STATUS_BUSY || err->status == STATUS_NO_MEMORY)
         http_error_from(out, err, name);
     else
-        http_error_set(out, PROBLEM_IMAGE, name, "the picture in '%s' cannot be used: %s", name, err->message);
+        http_error_set(out, PROBLEM_IMAGE, name, "the picture in '%s' cannot be used: %s", name,
+                       err->message);
 }
 
 void message_add_picture(struct message_reader *r, const char *url, size_t length, const char *name)
@@ -92,7 +93,8 @@ void message_add_picture(struct message_reader *r, const char *url, size_t lengt
         return;
     }
     if (c->n_pictures == c->server->options.max_pictures) {
-        http_error_set(c->error, PROBLEM_INVALID, name, "more than %d pictures in one request", c->n_pictures);
+        http_error_set(c->error, PROBLEM_INVALID, name, "more than %d pictures in one request",
+                       c->n_pictures);
         return;
     }
     struct prompt_part *part = add_part(r);
@@ -108,8 +110,10 @@ void message_add_picture(struct message_reader *r, const char *url, size_t lengt
     c->n_pictures++;
     if (drawn)
         look_for_codes(p, &file, engine_picture_tokens(server_engine(c->server)));
-    *part = (struct prompt_part){.kind = drawn ? PROMPT_DRAWN : PROMPT_SEEN, .picture = p->codes ? NULL : &p->picture,
-                                 .codes = p->codes, .n_codes = p->n_codes};
+    *part = (struct prompt_part){.kind = drawn ? PROMPT_DRAWN : PROMPT_SEEN,
+                                 .picture = p->codes ? NULL : &p->picture,
+                                 .codes = p->codes,
+                                 .n_codes = p->n_codes};
 out:
     buffer_release(&file);
 }
@@ -154,7 +158,8 @@ static void read_part(struct message_reader *r, json_t *json, const char *prefix
         return;
     }
     bool refusal = strcmp(type, "refusal") == 0;
-    if (refusal || strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 || strcmp(type, "output_text") == 0) {
+    if (refusal || strcmp(type, "text") == 0 || strcmp(type, "input_text") == 0 ||
+        strcmp(type, "output_text") == 0) {
         param_string(&f, refusal ? "refusal" : "text", &text, &length);
         if (text)
             message_add_text(r, text, length);
@@ -169,7 +174,8 @@ void message_read_parts(struct message_reader *r, json_t *parts)
 {
     size_t i;
     json_t *part;
-    json_array_foreach(parts, i, part) {
+    json_array_foreach(parts, i, part)
+    {
         char prefix[96];
         snprintf(prefix, sizeof prefix, "%scontent[%zu].", r->prefix, i);
         if (r->list->error->problem != PROBLEM_NONE)
@@ -238,7 +244,8 @@ static void read_ordered_part(struct message_reader *r, json_t *json, const char
 }
 
 /* Text and pictures in the order that content_parts gives. */
-static void read_in_order(struct message_reader *r, json_t *order, const char *text, size_t length, json_t *images)
+static void read_in_order(struct message_reader *r, json_t *order, const char *text, size_t length,
+                          json_t *images)
 {
     struct cursor at = {text, length, 0, 0};
     for (size_t i = 0; i < json_array_size(order) && r->list->error->problem == PROBLEM_NONE; i++) {
@@ -249,7 +256,8 @@ static void read_in_order(struct message_reader *r, json_t *order, const char *t
 }
 
 /* The next ![...](data:image/...) in s: where it begins, its URL and where it ends. */
-static bool find_markdown(const char *s, size_t length, size_t *begin, const char **url, size_t *url_length, size_t *end)
+static bool find_markdown(const char *s, size_t length, size_t *begin, const char **url, size_t *url_length,
+                          size_t *end)
 {
     enum { LONGEST_NAME = 256 };
     static const char middle[] = "](data:image/";

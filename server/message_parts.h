@@ -14,13 +14,14 @@ struct message_reader {
 
 /* text lies in the request's JSON. */
 void message_add_text(struct message_reader *, const char *text, size_t length);
-/* Decodes a picture and adds it: to look at, or, in an assistant message, as one that was drawn. name: for errors. */
+/* Decodes a picture and adds it: to look at, or, in an assistant message, as one that was drawn. name: for
+ * errors. */
 void message_add_picture(struct message_reader *, const char *url, size_t length, const char *name);
 
 /* content as an array of parts. */
 void message_read_parts(struct message_reader *, json_t *parts);
-/* An assistant's message as this server writes it: content (a string, or NULL) and, in f, perhaps `images` and
- * `content_parts`; or pictures as markdown in the string. */
+/* An assistant's message as this server writes it: content (a string, or NULL) and, in f, perhaps `images`
+ * and `content_parts`; or pictures as markdown in the string. */
 void message_read_reply(struct message_reader *, const struct params *f, json_t *content);
 
 #endif

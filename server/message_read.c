@@ -10,8 +10,9 @@
 /* "developer" is "system", and "function" an older "tool". */
 static const char *known_role(const char *role)
 {
-    static const char *const names[][2] = {{"system", "system"},       {"developer", "system"}, {"user", "user"},
-                                           {"assistant", "assistant"}, {"tool", "tool"},        {"function", "tool"}};
+    static const char *const names[][2] = {{"system", "system"}, {"developer", "system"},
+                                           {"user", "user"},     {"assistant", "assistant"},
+                                           {"tool", "tool"},     {"function", "tool"}};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(role, names[i][0]) == 0)
             return names[i][1];
@@ -54,7 +55,8 @@ static void read_message(struct message_list *c, json_t *json, size_t index)
     }
     param_string(&f, "role", &role, NULL);
     if (!role || !known_role(role)) {
-        param_fail(&f, PROBLEM_INVALID, "role", "must be 'system', 'developer', 'user', 'assistant' or 'tool'");
+        param_fail(&f, PROBLEM_INVALID, "role",
+                   "must be 'system', 'developer', 'user', 'assistant' or 'tool'");
         return;
     }
     struct message_reader r = {.list = c, .role = known_role(role), .prefix = prefix};
@@ -63,14 +65,16 @@ static void read_message(struct message_list *c, json_t *json, size_t index)
     c->message[index] = (struct prompt_message){r.role, r.part, r.n_parts};
 }
 
-void message_list_read(struct message_list *c, struct server *server, json_t *messages, struct http_error *error)
+void message_list_read(struct message_list *c, struct server *server, json_t *messages,
+                       struct http_error *error)
 {
     *c = (struct message_list){.server = server, .error = error};
     size_t n = json_array_size(messages);
     if (error->problem != PROBLEM_NONE)
         return;
     if (n == 0) {
-        http_error_set(error, PROBLEM_INVALID, "messages", "'messages' must be an array of at least one message");
+        http_error_set(error, PROBLEM_INVALID, "messages",
+                       "'messages' must be an array of at least one message");
         return;
     }
     c->message = try_calloc(n, sizeof c->message[0]);

@@ -1,5 +1,6 @@
-/* A conversation from JSON: messages with text and pictures in the forms that clients send, and pictures of earlier turns
- * in every form that this server gives (`images` with or without `content_parts`, parts in content, markdown). */
+/* A conversation from JSON: messages with text and pictures in the forms that clients send, and pictures of
+ * earlier turns in every form that this server gives (`images` with or without `content_parts`, parts in
+ * content, markdown). */
 #ifndef VARGPT_SERVER_MESSAGE_READ_H
 #define VARGPT_SERVER_MESSAGE_READ_H
 
@@ -25,7 +26,8 @@ struct message_list {
     int64_t pixels; /* of all pictures */
 };
 
-/* Reads the array `messages`, which must outlive the list. Problems go to the http_error; release in any case. */
+/* Reads the array `messages`, which must outlive the list. Problems go to the http_error; release in any
+ * case. */
 void message_list_read(struct message_list *, struct server *, json_t *messages, struct http_error *);
 void message_list_release(struct message_list *);
 

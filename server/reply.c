@@ -16,7 +16,7 @@
 /* What the engine holds as a sink's context. */
 struct slot {
     struct reply *reply;
-    int choice, previews;
+    int choice;
     /* the connection's thread only */
     bool submitted;
     uint64_t id;
@@ -108,7 +108,8 @@ void reply_cancel(struct reply *r, int choice)
 
 static size_t event_bytes(const struct event *e)
 {
-    size_t n = sizeof(struct reply_event) + (size_t)e->n_top * sizeof e->top[0] + e->n_codes * sizeof e->codes[0];
+    size_t n =
+        sizeof(struct reply_event) + (size_t)e->n_top * sizeof e->top[0] + e->n_codes * sizeof e->codes[0];
     if (e->picture)
         n += (size_t)e->picture->width * (size_t)e->picture->height * 3;
     return n + (e->error ? sizeof *e->error : 0);
@@ -151,15 +152,15 @@ static struct reply_event *copy_event(const struct event *e, int choice)
     return copy;
 }
 
-/* Is this one of `previews` scales spread evenly over those before the last? */
-static bool wants_preview(const struct event *e, int previews)
+/* `count` scales spread evenly over those before the last. */
+static uint32_t choose_previews(int count, int n_scales)
 {
-    if (e->scale >= e->n_scales - 1)
-        return false;
-    for (int k = 1; k <= previews; k++)
-        if (k * e->n_scales / (previews + 1) - 1 == e->scale)
-            return true;
-    return previews >= e->n_scales - 1;
+    uint32_t scales = 0;
+    for (int k = 1; k <= count; k++) {
+        int scale = k * n_scales / (count + 1) - 1;
+        scales |= scale >= 0 && scale < n_scales - 1 ? 1u << scale : 0;
+    }
+    return count >= n_scales - 1 ? ~0u : scales;
 }
 
 /* On the engine's thread. */
@@ -168,7 +169,7 @@ static void on_event(void *context, const struct event *e)
     struct slot *slot = context;
     struct reply *r = slot->reply;
     bool ends = e->type == EVENT_DONE || e->type == EVENT_FAILED;
-    bool skip = e->type == EVENT_PREVIEW && !wants_preview(e, slot->previews);
+    bool skip = e->type == EVENT_SCALE;
     struct reply_event *copy = skip ? NULL : copy_event(e, slot->choice);
     pthread_mutex_lock(&r->lock);
     size_t bytes = event_bytes(e);
@@ -194,14 +195,13 @@ static void on_event(void *context, const struct event *e)
     reply_event_free(copy);
 }
 
-enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice, int previews,
-                         struct error *err)
+enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
+                         int previews, struct error *err)
 {
     struct slot *slot = &r->slot[choice];
-    slot->previews = previews;
     r->engine = engine;
     request->choice = (uint32_t)choice;
-    request->draw.previews = previews > 0;
+    request->draw.previews = choose_previews(previews, engine_config(engine)->drawing.n_scales);
     pthread_mutex_lock(&r->lock);
     r->owners++;
     pthread_mutex_unlock(&r->lock);

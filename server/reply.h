@@ -1,7 +1,8 @@
-/* The events of one call, handed from the engine's thread to the connection's. A call may be several engine requests (its
- * choices); their events share one queue. The engine never waits: it copies an event and goes on. The connection waits on
- * the queue and on the client's socket at once, so that a client that hangs up is seen without delay.
- * Owned by the connection; the memory lives on until the engine has ended the last request. */
+/* The events of one call, handed from the engine's thread to the connection's. A call may be several engine
+ * requests (its choices); their events share one queue. The engine never waits: it copies an event and goes
+ * on. The connection waits on the queue and on the client's socket at once, so that a client that hangs up is
+ * seen without delay. Owned by the connection; the memory lives on until the engine has ended the last
+ * request. */
 #ifndef VARGPT_SERVER_REPLY_H
 #define VARGPT_SERVER_REPLY_H
 
@@ -25,8 +26,8 @@ enum status reply_open(struct reply **out, int choices, struct error *err);
 /* Cancels what is still running, and gives the reply up. Accepts NULL. */
 void reply_close(struct reply *);
 
-/* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of the previews
- * only `previews` ones, evenly spaced, are kept. */
+/* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of
+ * the previews only `previews` ones, evenly spaced, are kept. */
 enum status reply_submit(struct reply *, struct engine *, struct request *, int choice, int previews,
                          struct error *err);
 /* That choice is of no more interest: its further events may still come, ending in DONE or FAILED. */

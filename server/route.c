@@ -16,7 +16,8 @@ struct route {
 };
 
 static const struct route routes[] = {
-    {"GET", "/", endpoint_page, false},
+    {"GET", "/", endpoint_page, true},
+    {"GET", "/web/...", endpoint_page_file, true},
     {"GET", "/health", endpoint_health, true},
     {"GET", "/health/live", endpoint_live, true},
     {"GET", "/health/ready", endpoint_health, true},

@@ -25,9 +25,9 @@ enum {
     DEFAULT_PICTURES = 16,
     DEFAULT_CHOICES = 10,
     DEFAULT_DRAIN_SECONDS = 30,
-    END_SECONDS = 10,  /* for the rest, once draining is over */
-    BODY_TIMES = 8,    /* bodies of the largest size that may be held at once */
-    DECODERS = 4,      /* pictures being decoded at once */
+    END_SECONDS = 10, /* for the rest, once draining is over */
+    BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
+    DECODERS = 4,     /* pictures being decoded at once */
     BACKLOG = 512,
     SPARE_FILES = 64,
 };
@@ -123,7 +123,8 @@ static int port_of(int fd)
 static enum status open_socket(struct server *s, int *fd, struct error *err)
 {
     char port[16];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV}, *list = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
+                    *list = NULL;
     snprintf(port, sizeof port, "%d", s->options.port);
     if (s->options.port < 0 || s->options.port > 65535)
         return error_set(err, STATUS_BAD_REQUEST, "port %d is not one from 0 to 65535", s->options.port);
@@ -193,13 +194,14 @@ static void make_fingerprint(struct server *s, const struct model_config *c)
 {
     struct sha256 hash;
     uint8_t digest[SHA256_BYTES];
-    const int sizes[] = {(int)c->kind, c->llm.hidden, c->llm.layers, c->llm.vocab, c->llm.heads, c->drawing.n_scales};
+    const int sizes[] = {(int)c->kind, c->llm.hidden, c->llm.layers,
+                         c->llm.vocab, c->llm.heads,  c->drawing.n_scales};
     sha256_init(&hash);
     sha256_add(&hash, c->name, strlen(c->name));
     sha256_add(&hash, sizes, sizeof sizes);
     sha256_finish(&hash, digest);
-    snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-%02x%02x%02x%02x", VARGPT_VERSION, digest[0], digest[1],
-             digest[2], digest[3]);
+    snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-%02x%02x%02x%02x", VARGPT_VERSION, digest[0],
+             digest[1], digest[2], digest[3]);
 }
 
 void server_attach(struct server *s, struct engine *engine)

@@ -8,8 +8,8 @@
 #include <jansson.h>
 
 enum {
-    SSE_PING_SECONDS = 10,          /* a comment goes out after that much silence */
-    SSE_BUFFER_BYTES = 512 << 20,   /* most that one step of a stream may hold */
+    SSE_PING_SECONDS = 10,        /* a comment goes out after that much silence */
+    SSE_BUFFER_BYTES = 512 << 20, /* most that one step of a stream may hold */
 };
 
 /* "event: name" (unless NULL) and "data: json"; takes the JSON. Failure sticks in out. */

@@ -31,9 +31,9 @@ struct server {
 
     _Atomic(struct engine *) engine; /* NULL while loading */
     _Atomic double progress;
-    atomic_bool draining;  /* no new requests */
-    atomic_bool closing;   /* running ones end now */
-    atomic_int working;    /* requests being answered */
+    atomic_bool draining; /* no new requests */
+    atomic_bool closing;  /* running ones end now */
+    atomic_int working;   /* requests being answered */
 
     struct budget bodies, pixels; /* of all requests together */
     sem_t decoders;               /* pictures being decoded at once */

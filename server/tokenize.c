@@ -57,8 +57,8 @@ static void tokenize_messages(struct exchange *x, const struct params *f, json_t
     param_bool(f, "add_generation_prompt", &generation_prompt);
     message_list_read(&list, x->server, messages, f->error);
     if (f->error->problem == PROBLEM_NONE) {
-        if (prompt_build(server_engine(x->server), list.message, list.n_messages, generation_prompt,
-                         request, &err))
+        if (prompt_build(server_engine(x->server), list.message, list.n_messages, generation_prompt, request,
+                         &err))
             http_error_from(f->error, &err, "messages");
         else
             answer_ids(x, request->ids, request->n_ids);
@@ -73,7 +73,7 @@ void endpoint_tokenize(struct exchange *x, const char *rest)
     (void)rest;
     json_t *json = json_read_body(x->body.data, x->body.length, &e);
     struct params f = {json, "", &e};
-    model_param_check(x->server, &f, false);
+    model_param_check(x->server, &f);
     json_t *messages = param_array(&f, "messages");
     if (messages)
         tokenize_messages(x, &f, messages);
@@ -115,7 +115,8 @@ static void answer_text(struct exchange *x, const struct params *f, const int32_
     if (buffer_failed(&raw) || buffer_failed(&text))
         param_fail(f, PROBLEM_INVALID, "tokens", "makes a text of over %d bytes", MAX_REPLY_BYTES);
     else
-        exchange_reply_json(x, 200, json_pack("{s:o}", "prompt", json_stringn(text.data ? text.data : "", text.length)));
+        exchange_reply_json(
+            x, 200, json_pack("{s:o}", "prompt", json_stringn(text.data ? text.data : "", text.length)));
     buffer_release(&raw);
     buffer_release(&text);
 }
@@ -126,7 +127,7 @@ void endpoint_detokenize(struct exchange *x, const char *rest)
     (void)rest;
     json_t *json = json_read_body(x->body.data, x->body.length, &e);
     struct params f = {json, "", &e};
-    model_param_check(x->server, &f, false);
+    model_param_check(x->server, &f);
     json_t *array = param_array(&f, "tokens");
     int32_t *ids = e.problem == PROBLEM_NONE
                        ? read_ids(&f, array, engine_config(server_engine(x->server))->llm.vocab)

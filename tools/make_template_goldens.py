@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Renders every template of tests/golden/templates as transformers does, and writes cases.json beside them.
+"""Renders every template of tests/golden/templates as transformers does, and writes renderings.json beside them.
 
 Needs transformers and jinja2 (no torch): python3 -m venv V && V/bin/pip install transformers tokenizers jinja2
 Then: V/bin/python tools/make_template_goldens.py
 
   *.jinja        chat templates of model families, written in the manner of the published ones
   snippets.txt   one small template a line (\\n and \\r outside of {{ }} and {% %} stand for line ends)
-  cases.json     what this script makes: template, conversation, options; the text and which of its bytes came from
+  renderings.json what this script makes: template, conversation, options; the text and which of its bytes came from
                  messages (white space aside), or that there is an error: "open" or "render", with raise_exception's words
 
 A conversation is a list of [role, [part, ...]]; a part is a string or null for an image. `form` says how the template
@@ -116,7 +116,7 @@ def main():
         if line:
             cases.append(case(f"snippets.txt:{number}", unescape(line), SNIPPET_TURNS, "string", OPTIONS[0]))
     text = ",\n".join(json.dumps(c, ensure_ascii=False) for c in cases)
-    (HERE / "cases.json").write_text("[\n" + text + "\n]\n")
+    (HERE / "renderings.json").write_text("[\n" + text + "\n]\n")
     print(len(cases), "cases,", sum("fails" in c for c in cases), "of them errors")
 
 

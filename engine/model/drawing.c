@@ -2,6 +2,7 @@
 
 #include "base/memory.h"
 
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,9 @@ static void check_scales(struct loader *l, struct model *m)
         error_set(l->err, STATUS_BAD_FILE,
                   "vargpt_gen has %d scales and %d positions, %s %d and %d: var_patch_nums in config.json must list them",
                   levels, positions, c->scales_given ? "config.json" : "the published model", c->n_scales, m->n_positions);
+    if (l->err->status == STATUS_OK && (int64_t)positions * m->decoder.width > INT_MAX)
+        error_set(l->err, STATUS_BAD_FILE, "tensor vargpt_gen.pos_1LC: %d positions of width %d are too many", positions,
+                  m->decoder.width);
 }
 
 void load_drawing(struct loader *l, struct model *m)

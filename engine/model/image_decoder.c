@@ -71,6 +71,7 @@ void image_decoder_forward(const struct model *m, struct arena *a, struct tensor
         op->linear(be, w.inner, w.h, l->fc1.w, l->fc1.bias, ACT_GELU_TANH);
         op->linear(be, w.h, w.inner, l->fc2.w, l->fc2.bias, ACT_NONE);
         op->add(be, w.x, w.h, l->gamma2);
+        model_between_units(m);
     }
     op->layer_norm(be, w.h, w.x, d->head_norm.weight, d->head_norm.bias, norm_eps);
     op->linear(be, logits, w.h, d->head.w, d->head.bias, ACT_NONE);

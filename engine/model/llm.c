@@ -60,6 +60,7 @@ void llm_forward(const struct model *m, struct arena *a, struct tensor x, const 
         op->silu_mul(be, w.gate, w.gate, w.up);
         op->linear(be, w.y, w.gate, l->down.w, l->down.bias, ACT_NONE);
         op->add(be, x, w.y, NULL);
+        model_between_units(m);
     }
     op->rms_norm(be, x, x, m->llm.final_norm, c->norm_eps);
     arena_reset(a, mark);

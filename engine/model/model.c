@@ -10,34 +10,36 @@
 
 /* --- the language model --- */
 
-/* Angles per position, with the file's own way to stretch them (docs/model.md, section 4). */
+/* The file's own way to stretch them (docs/model.md, section 4), in float like the reference. */
 static void scale_frequencies(float *inv_freq, int n, const struct rope_config *r)
 {
-    const double two_pi = 6.283185307179586;
+    const float two_pi = 6.283185307179586f;
+    float longest = (float)r->original_context / r->low_freq_factor;
+    float shortest = (float)r->original_context / r->high_freq_factor;
     for (int i = 0; i < n; i++) {
         if (r->scaling == ROPE_SCALING_LINEAR)
             inv_freq[i] /= r->factor;
         if (r->scaling != ROPE_SCALING_LLAMA3)
             continue;
-        double wavelength = two_pi / inv_freq[i];
-        double longest = (double)r->original_context / r->low_freq_factor;
-        double shortest = (double)r->original_context / r->high_freq_factor;
+        float wavelength = two_pi / inv_freq[i];
         if (wavelength > longest) {
             inv_freq[i] /= r->factor;
         } else if (wavelength >= shortest) {
-            double smooth = (r->original_context / wavelength - r->low_freq_factor) /
-                            ((double)r->high_freq_factor - r->low_freq_factor);
-            inv_freq[i] = (float)((1 - smooth) * inv_freq[i] / r->factor + smooth * inv_freq[i]);
+            float smooth = ((float)r->original_context / wavelength - r->low_freq_factor) /
+                           (r->high_freq_factor - r->low_freq_factor);
+            inv_freq[i] = (1 - smooth) * inv_freq[i] / r->factor + smooth * inv_freq[i];
         }
     }
 }
 
+/* Angles per position. In float, step by step like the reference: rounding a frequency otherwise would turn the pairs at
+ * position 4000 by some 1e-4. */
 static float *load_frequencies(struct loader *l, const struct llm_config *c)
 {
     int n = c->head_dim / 2;
     float *inv_freq = xcalloc((size_t)n, sizeof *inv_freq);
     for (int i = 0; i < n; i++)
-        inv_freq[i] = (float)(1 / pow(c->rope.theta, 2.0 * i / c->head_dim));
+        inv_freq[i] = 1.0f / powf(c->rope.theta, (float)(2 * i) / (float)c->head_dim);
     scale_frequencies(inv_freq, n, &c->rope);
     if (find_optional(l, "rope_freqs.weight")) { /* GGUF: a divisor for each */
         float *divisor = read_floats(l, n, "rope_freqs.weight");
@@ -76,8 +78,9 @@ static void load_llm(struct loader *l, struct model *m)
     for (int i = 0; i < c->layers; i++)
         load_llm_layer(l, c, &m->llm.layer[i], i);
     m->llm.final_norm = load_vector(l, c->hidden, "language_model.model.norm.weight");
-    m->llm.head = c->tied_head ? m->llm.embedding
-                               : load_matrix(l, c->vocab, c->hidden, "language_model.lm_head.weight");
+    /* tied or not, a head of its own in the file is the one to use, as transformers 5 does */
+    bool tied = c->tied_head && !find_optional(l, "language_model.lm_head.weight");
+    m->llm.head = tied ? m->llm.embedding : load_matrix(l, c->vocab, c->hidden, "language_model.lm_head.weight");
     m->llm.inv_freq = load_frequencies(l, c);
 }
 
@@ -126,8 +129,9 @@ static void load_vision(struct loader *l, struct model *m)
     v->pre_norm = load_norm(l, c->hidden, "vision_tower.vision_model.pre_layrnorm");
     for (int i = 0; i < c->run_layers; i++)
         load_vision_layer(l, c, &v->layer[i], i);
-    v->projector1 = load_affine(l, hidden, c->hidden, WITH_BIAS, "multi_modal_projector.linear_1");
-    v->projector2 = load_affine(l, hidden, hidden, WITH_BIAS, "multi_modal_projector.linear_2");
+    enum bias bias = c->projector_bias ? WITH_BIAS : NO_BIAS;
+    v->projector1 = load_affine(l, hidden, c->hidden, bias, "multi_modal_projector.linear_1");
+    v->projector2 = load_affine(l, hidden, hidden, bias, "multi_modal_projector.linear_2");
 }
 
 /* --- the whole --- */
@@ -149,8 +153,6 @@ static bool ignored(const struct model *m, const char *name)
         "vargpt_gen.attn_bias_for_masking", ".zero_k_bias", "ema_vocab_hit_SV", ".embeddings.position_ids",
     };
     int layer, end = 0;
-    if (m->config.llm.tied_head && strcmp(name, "language_model.lm_head.weight") == 0)
-        return true;
     if (sscanf(name, "vision_tower.vision_model.encoder.layers.%d.%n", &layer, &end) == 1 && end)
         return layer >= m->config.vision.run_layers && layer < m->config.vision.layers;
     return contains_any(name, always, sizeof always / sizeof *always);
@@ -158,7 +160,7 @@ static bool ignored(const struct model *m, const char *name)
 
 static void load_iota(struct loader *l, struct model *m)
 {
-    int n = model_sees(m) ? m->vision.patches + 1 : 1, cells = m->vae.side * m->vae.side;
+    int n = model_sees(m) ? m->vision.patches + 1 : 1, cells = m->vae.attended_cells;
     n = (n > cells ? n : cells) + PAGE_TOKENS;
     int32_t *values = xcalloc((size_t)n, sizeof *values);
     for (int i = 0; i < n; i++)

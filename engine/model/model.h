@@ -117,6 +117,14 @@ struct vae {
     float *half, *minus_half; /* [Cvae] */
     size_t buffer_floats;     /* of one of the three buffers that a pass through either half needs */
     size_t attention_floats;  /* of its keys (and again of its values) */
+    int attended_cells;       /* of the largest picture that attention goes over */
+};
+
+/* Called between the units of long passes (a layer, a block of the VAE): whoever runs the model may put something shorter
+ * in between, on the same arena above what is taken. */
+struct unit_hook {
+    void (*call)(void *context); /* NULL: none */
+    void *context;
 };
 
 struct model {
@@ -130,10 +138,17 @@ struct model {
     struct vae vae;
     int n_positions;               /* image codes of a picture: the sum of the scales' squares */
     int scale_first[MAX_SCALES + 1]; /* first position of each scale */
-    int32_t *iota;                 /* [iota_length] 0, 1, 2, ...: positions, slots and pages of unpaged attention */
+    int32_t *iota;                 /* 0, 1, 2, ...: positions, slots and pages of unpaged attention */
     size_t weight_bytes;
     struct weights *weights; /* owns all of the above's memory */
+    struct unit_hook between_units;
 };
+
+static inline void model_between_units(const struct model *m)
+{
+    if (m->between_units.call)
+        m->between_units.call(m->between_units.context);
+}
 
 typedef void load_progress(void *context, double fraction);
 

@@ -1,6 +1,6 @@
-#include "engine/model/model_config.h"
 #include "engine/model/checkpoint_parts.h"
 #include "engine/model/json_fields.h"
+#include "engine/model/model_config_parts.h"
 
 #include <limits.h>
 #include <math.h>
@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MAX_WIDTH = 1 << 17, MAX_LAYERS = 1024, MAX_VOCAB = 1 << 22, MAX_CONTEXT = 1 << 24, MAX_PICTURE_SIDE = 4096 };
 
 static const int published_scales[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
 enum { PUBLISHED_SCALES = sizeof published_scales / sizeof *published_scales };
@@ -36,6 +35,7 @@ static void refuse_if_set(const struct json_fields *f, const char *key)
 static void read_rope_scaling(struct rope_config *rope, const struct json_fields *f, int context)
 {
     const char *type = field_text(f, "rope_type", field_text(f, "type", "default"));
+    refuse_unless(f, "partial_rotary_factor", field_real(f, "partial_rotary_factor", 1, 0, 1) == 1);
     rope->theta = (float)field_real(f, "rope_theta", rope->theta, 1, 1e12);
     if (text_is(type, "default"))
         return;
@@ -78,7 +78,7 @@ static void read_llm(struct llm_config *c, const struct json_fields *f)
     if ((int64_t)c->heads * c->head_dim > MAX_WIDTH)
         field_fail(f, "head_dim", "is %d, too large for %d heads", c->head_dim, c->heads);
     const char *act = field_text(f, "hidden_act", "silu");
-    if (!text_is(act, "silu"))
+    if (!text_is(act, "silu") && !text_is(act, "swish"))
         field_fail(f, "hidden_act", "\"%.40s\" is not supported (silu is)", act);
 
     c->rope.theta = (float)field_real(f, "rope_theta", 10000, 1, 1e12);
@@ -86,8 +86,7 @@ static void read_llm(struct llm_config *c, const struct json_fields *f)
     struct json_fields parameters = field_object(f, "rope_parameters", "config.json: rope_parameters");
     read_rope_scaling(&c->rope, scaling.object ? &scaling : &parameters, c->context);
 
-    double whole = field_real(f, "partial_rotary_factor", 1, 0, 1);
-    refuse_unless(f, "partial_rotary_factor", whole == 1);
+    refuse_unless(f, "partial_rotary_factor", field_real(f, "partial_rotary_factor", 1, 0, 1) == 1);
     refuse_if_set(f, "sliding_window");
     refuse_if_set(f, "quantization_config");
     refuse_if_set(f, "num_experts");
@@ -102,8 +101,9 @@ static bool parse_activation(const char *name, enum activation *out)
         const char *name;
         enum activation act;
     } table[] = {
-        {"quick_gelu", ACT_QUICK_GELU}, {"gelu", ACT_GELU}, {"gelu_new", ACT_GELU_TANH},
-        {"gelu_pytorch_tanh", ACT_GELU_TANH}, {"silu", ACT_SILU},
+        {"quick_gelu", ACT_QUICK_GELU}, {"gelu", ACT_GELU}, {"gelu_python", ACT_GELU},
+        {"gelu_new", ACT_GELU_TANH}, {"gelu_fast", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH},
+        {"silu", ACT_SILU}, {"swish", ACT_SILU},
     };
     for (size_t i = 0; name && i < sizeof table / sizeof *table; i++) {
         if (strcmp(name, table[i].name) == 0) {
@@ -119,6 +119,21 @@ static void read_activation(const struct json_fields *f, const char *key, const 
     const char *name = field_text(f, key, fallback);
     if (!parse_activation(name, out))
         field_fail(f, key, "\"%.40s\" is not supported", name);
+}
+
+/* A number, or a list of one; of several the reference would lay the features side by side. */
+static void read_feature_layer(struct vision_config *c, const struct json_fields *top)
+{
+    const json_t *value = field_get(top, "vision_feature_layer"), *only = json_array_get(value, 0);
+    int64_t layer = -2;
+    if (json_is_array(value) && (json_array_size(value) != 1 || !json_is_integer(only)))
+        field_fail(top, "vision_feature_layer", "as a list of several is not supported");
+    else
+        layer = only ? json_integer_value(only) : field_int(top, "vision_feature_layer", -2, INT_MIN, INT_MAX);
+    if (layer < -c->layers - 1 || layer > c->layers)
+        field_fail(top, "vision_feature_layer", "is %lld, but the vision tower has %d layers", (long long)layer, c->layers);
+    else
+        c->run_layers = (int)(layer < 0 ? c->layers + 1 + layer : layer); /* hidden state 0 is the embeddings */
 }
 
 static void read_vision(struct vision_config *c, const struct json_fields *f, const struct json_fields *top)
@@ -137,22 +152,20 @@ static void read_vision(struct vision_config *c, const struct json_fields *f, co
         field_fail(f, "num_attention_heads", "is %d, which does not divide a width of %d", c->heads, c->hidden);
     if (c->patch_size > c->image_size)
         field_fail(f, "patch_size", "is larger than image_size");
+    int64_t side = c->image_size / c->patch_size;
+    if ((side * side + 1) * c->hidden > INT_MAX)
+        field_fail(f, "patch_size", "is %d: too many patches of width %d", c->patch_size, c->hidden);
     if (field_int(f, "num_channels", 3, 1, 64) != 3)
         field_fail(f, "num_channels", "must be 3");
     read_activation(f, "hidden_act", "quick_gelu", &c->activation);
     read_activation(top, "projector_hidden_act", "gelu", &c->projector_activation);
 
-    if (json_is_array(field_get(top, "vision_feature_layer"))) {
-        field_fail(top, "vision_feature_layer", "as a list is not supported");
-        return;
-    }
-    int layer = (int)field_int(top, "vision_feature_layer", -2, -c->layers - 1, c->layers);
-    c->run_layers = layer < 0 ? c->layers + 1 + layer : layer; /* hidden state 0 is the embeddings */
+    read_feature_layer(c, top);
     const char *strategy = field_text(top, "vision_feature_select_strategy", "default");
     c->keep_class_row = text_is(strategy, "full");
     if (!c->keep_class_row && !text_is(strategy, "default"))
         field_fail(top, "vision_feature_select_strategy", "\"%.40s\" is not supported", strategy);
-    refuse_unless(top, "multimodal_projector_bias", field_bool(top, "multimodal_projector_bias", true));
+    c->projector_bias = field_bool(top, "multimodal_projector_bias", true);
 }
 
 /* {"height": h, "width": w} or one number for both. */
@@ -234,8 +247,8 @@ static void read_scales(struct drawing_config *d, const struct json_fields *f)
     d->n_scales = (int)json_array_size(list);
     for (int i = 0; i < d->n_scales; i++) {
         json_int_t p = json_integer_value(json_array_get(list, (size_t)i));
-        if (p < 1 || p > 64 || (i > 0 && p <= d->scale[i - 1])) {
-            field_fail(f, "var_patch_nums", "must be rising sizes from 1 to 64");
+        if (i == 0 ? p != 1 : p <= d->scale[i - 1] || p > MAX_SCALE_SIDE) {
+            field_fail(f, "var_patch_nums", "must be rising sizes from 1, the first, to %d", MAX_SCALE_SIDE);
             return;
         }
         d->scale[i] = (int)p;
@@ -261,7 +274,7 @@ static void read_drawing(struct drawing_config *d, const struct json_fields *f, 
 
 /* --- the whole --- */
 
-static void add_end_id(struct model_config *c, int64_t id)
+void model_config_add_end(struct model_config *c, int64_t id)
 {
     if (id < 0 || id >= c->llm.vocab || c->n_end_ids == MAX_END_IDS)
         return;
@@ -277,13 +290,13 @@ static void read_end_ids(struct model_config *c, const struct json_fields *f)
 {
     const json_t *value = field_get(f, "eos_token_id");
     if (json_is_integer(value))
-        add_end_id(c, json_integer_value(value));
+        model_config_add_end(c, json_integer_value(value));
     size_t i;
     const json_t *item;
     json_array_foreach(value, i, item)
     {
         if (json_is_integer(item))
-            add_end_id(c, json_integer_value(item));
+            model_config_add_end(c, json_integer_value(item));
     }
 }
 
@@ -355,8 +368,11 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
         return err->status;
     struct json_fields vision = field_object(&f, "vision_config", "config.json: vision_config");
     read_vision(&c->vision, &vision, &f);
+    c->llm.tied_head = c->llm.tied_head || field_bool(&f, "tie_word_embeddings", false);
     const char *key = field_get(&f, "image_token_index") ? "image_token_index" : "image_token_id";
     c->image_id = (int32_t)field_int(&f, key, 32000, 0, c->llm.vocab - 1);
+    if (c->image_id >= c->llm.vocab)
+        field_fail(&f, key, "is missing, and 32000 is not one of the %d tokens", c->llm.vocab);
     if (c->kind == MODEL_VARGPT) {
         if (field_int(&f, "hidden_size", c->llm.hidden, 1, MAX_WIDTH) != c->llm.hidden && field_get(&text, "hidden_size"))
             field_fail(&f, "hidden_size", "is not that of text_config");
@@ -367,7 +383,7 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
 
 static enum status read_folder(struct model_config *c, const struct checkpoint *ck, struct error *err)
 {
-    json_t *config = NULL, *generation = NULL, *preprocessor = NULL;
+    json_t *config = NULL, *generation = NULL, *preprocessor = NULL, *processor = NULL;
     enum status status = read_side_file(ck, "config.json", &config, err);
     if (status == STATUS_OK && !config)
         status = error_set(err, STATUS_BAD_FILE, "%.150s: holds no config.json", checkpoint_path(ck));
@@ -380,7 +396,12 @@ static enum status read_folder(struct model_config *c, const struct checkpoint *
     if (c->kind != MODEL_LLAMA && err->status == STATUS_OK) {
         if ((status = read_side_file(ck, "preprocessor_config.json", &preprocessor, err)))
             goto out;
+        if (!preprocessor && (status = read_side_file(ck, "processor_config.json", &processor, err)))
+            goto out;
         struct json_fields p = {preprocessor, "preprocessor_config.json", err};
+        struct json_fields whole = {processor, "processor_config.json", err};
+        if (processor) /* where transformers 5 saves it */
+            p = field_object(&whole, "image_processor", "processor_config.json: image_processor");
         read_preprocess(&c->vision.preprocess, &p, c->vision.image_size);
     }
     status = err->status;
@@ -388,78 +409,8 @@ out:
     json_decref(config);
     json_decref(generation);
     json_decref(preprocessor);
+    json_decref(processor);
     return status;
-}
-
-/* --- GGUF --- */
-
-static int gguf_size(const struct checkpoint *ck, const char *key, int64_t fallback, int64_t high, struct error *err)
-{
-    int64_t value = fallback;
-    if (checkpoint_gguf_has(ck, key) && !checkpoint_gguf_int(ck, key, &value) && err->status == STATUS_OK)
-        error_set(err, STATUS_BAD_FILE, "%.100s: %s is not an integer", checkpoint_path(ck), key);
-    if (err->status == STATUS_OK && (value < 1 || value > high))
-        error_set(err, STATUS_BAD_FILE, "%.100s: %s is %s, must be 1 to %lld", checkpoint_path(ck), key,
-                  checkpoint_gguf_has(ck, key) ? "out of range" : "missing", (long long)high);
-    return err->status == STATUS_OK ? (int)value : 1;
-}
-
-static void read_gguf_rope(struct llm_config *c, const struct checkpoint *ck, struct error *err)
-{
-    double value;
-    c->rope.theta = checkpoint_gguf_float(ck, "llama.rope.freq_base", &value) ? (float)value : 10000;
-    const char *scaling = checkpoint_gguf_string(ck, "llama.rope.scaling.type");
-    if (text_is(scaling, "linear") && checkpoint_gguf_float(ck, "llama.rope.scaling.factor", &value)) {
-        c->rope.scaling = ROPE_SCALING_LINEAR;
-        c->rope.factor = (float)value;
-    } else if (scaling && !text_is(scaling, "none") && err->status == STATUS_OK) {
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.rope.scaling.type \"%.40s\" is not supported",
-                  checkpoint_path(ck), scaling);
-    }
-    if (!(c->rope.theta >= 1) || (c->rope.scaling && !(c->rope.factor > 0)))
-        error_set(err, STATUS_BAD_FILE, "%.100s: its rotary base or factor is out of range", checkpoint_path(ck));
-}
-
-static enum status read_gguf(struct model_config *c, const struct checkpoint *ck, struct error *err)
-{
-    struct llm_config *l = &c->llm;
-    const char *architecture = checkpoint_gguf_string(ck, "general.architecture");
-    if (!text_is(architecture, "llama"))
-        return error_set(err, STATUS_BAD_FILE, "%.100s: architecture \"%.40s\" is not supported (llama is)",
-                         checkpoint_path(ck), architecture ? architecture : "");
-    const struct checkpoint_tensor *embedding = checkpoint_find(ck, "language_model.model.embed_tokens.weight");
-    c->kind = MODEL_LLAMA;
-    l->hidden = gguf_size(ck, "llama.embedding_length", 0, MAX_WIDTH, err);
-    l->intermediate = gguf_size(ck, "llama.feed_forward_length", 0, MAX_WIDTH * 8, err);
-    l->layers = gguf_size(ck, "llama.block_count", 0, MAX_LAYERS, err);
-    l->heads = gguf_size(ck, "llama.attention.head_count", 0, MAX_WIDTH, err);
-    l->kv_heads = gguf_size(ck, "llama.attention.head_count_kv", l->heads, MAX_WIDTH, err);
-    l->head_dim = gguf_size(ck, "llama.attention.key_length", l->hidden / l->heads, MAX_WIDTH, err);
-    l->context = gguf_size(ck, "llama.context_length", 2048, MAX_CONTEXT, err);
-    l->vocab = embedding && embedding->n_dims == 2 && embedding->shape[0] <= MAX_VOCAB ? (int)embedding->shape[0] : 1;
-    l->tied_head = !checkpoint_find(ck, "language_model.lm_head.weight");
-    l->attention_bias = checkpoint_find(ck, "language_model.model.layers.0.self_attn.q_proj.bias") != NULL;
-    double eps;
-    l->norm_eps = checkpoint_gguf_float(ck, "llama.attention.layer_norm_rms_epsilon", &eps) ? (float)eps : 1e-5f;
-    if (err->status == STATUS_OK && (l->heads % l->kv_heads || l->head_dim % 2 || l->heads * (int64_t)l->head_dim > MAX_WIDTH))
-        error_set(err, STATUS_BAD_FILE, "%.100s: %d heads, %d key/value heads of %d values do not fit together",
-                  checkpoint_path(ck), l->heads, l->kv_heads, l->head_dim);
-    if (err->status == STATUS_OK && gguf_size(ck, "llama.rope.dimension_count", l->head_dim, MAX_WIDTH, err) != l->head_dim)
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.rope.dimension_count must be the head size %d",
-                  checkpoint_path(ck), l->head_dim);
-    if (checkpoint_gguf_has(ck, "llama.expert_count"))
-        error_set(err, STATUS_BAD_FILE, "%.100s: llama.expert_count: mixtures of experts are not supported",
-                  checkpoint_path(ck));
-    read_gguf_rope(l, ck, err);
-    int64_t id;
-    c->bos_id = checkpoint_gguf_int(ck, "tokenizer.ggml.bos_token_id", &id) && id < l->vocab ? (int32_t)id : -1;
-    static const char *const ends[] = {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id",
-                                       "tokenizer.ggml.eom_token_id"};
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
-        if (checkpoint_gguf_int(ck, ends[i], &id))
-            add_end_id(c, id);
-    }
-    return err->status;
 }
 
 enum status model_config_read(struct model_config *out, const struct checkpoint *ck, struct error *err)
@@ -467,7 +418,7 @@ enum status model_config_read(struct model_config *out, const struct checkpoint 
     struct error own = {0};
     struct model_config c = {.image_id = -1, .bos_id = -1, .temperature = 1, .top_p = 1};
     name_from_path(&c, checkpoint_path(ck));
-    enum status status = checkpoint_is_gguf(ck) ? read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
+    enum status status = checkpoint_is_gguf(ck) ? model_config_read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
     if (status) {
         if (err)
             *err = own;

@@ -27,7 +27,8 @@ struct llm_config {
     int context; /* max_position_embeddings */
     float norm_eps;
     struct rope_config rope;
-    bool tied_head, attention_bias, mlp_bias;
+    bool tied_head; /* where the file has no other */
+    bool attention_bias, mlp_bias;
 };
 
 struct vision_config {
@@ -36,10 +37,11 @@ struct vision_config {
     enum activation activation, projector_activation;
     int run_layers;      /* how many layers to run so that the last output is the wanted hidden state */
     bool keep_class_row; /* feature strategy "full" */
+    bool projector_bias;
     struct vision_preprocess preprocess;
 };
 
-enum { MAX_SCALES = 16, MAX_END_IDS = 16 };
+enum { MAX_SCALES = 16, MAX_SCALE_SIDE = 64, MAX_END_IDS = 16 };
 
 struct drawing_config {
     int n_scales, scale[MAX_SCALES]; /* var_patch_nums; published: 1 2 3 4 5 6 8 10 13 16 */

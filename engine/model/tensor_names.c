@@ -29,9 +29,10 @@ static bool replace_prefix(const char *name, const struct name_rule *rule, char 
     return true;
 }
 
-void canonical_name_from_hf(const char *name, char out[CANONICAL_NAME_SIZE])
+/* The prefixes of newer libraries, by the first rule that fits. */
+static void replace_hf_prefix(const char *name, char out[CANONICAL_NAME_SIZE])
 {
-    /* the first that fits counts; "model." last: what it holds in a text-only checkpoint */
+    /* "model." last: what it holds in a text-only checkpoint */
     static const struct name_rule rules[] = {
         {"lm_head.", "language_model.lm_head."},
         {"model.language_model.", "language_model.model."},
@@ -48,6 +49,24 @@ void canonical_name_from_hf(const char *name, char out[CANONICAL_NAME_SIZE])
             return;
     }
     snprintf(out, CANONICAL_NAME_SIZE, "%s", name);
+}
+
+void canonical_name_from_hf(const char *name, char out[CANONICAL_NAME_SIZE])
+{
+    /* transformers 5 saves the vision tower without its inner "vision_model." */
+    static const struct name_rule inner[] = {
+        {"vision_tower.embeddings.", "vision_tower.vision_model.embeddings."},
+        {"vision_tower.pre_layrnorm.", "vision_tower.vision_model.pre_layrnorm."},
+        {"vision_tower.encoder.", "vision_tower.vision_model.encoder."},
+        {"vision_tower.post_layernorm.", "vision_tower.vision_model.post_layernorm."},
+    };
+    char outer[CANONICAL_NAME_SIZE];
+    replace_hf_prefix(name, outer);
+    for (size_t i = 0; i < sizeof inner / sizeof *inner; i++) {
+        if (replace_prefix(outer, &inner[i], out))
+            return;
+    }
+    snprintf(out, CANONICAL_NAME_SIZE, "%s", outer);
 }
 
 /* The length of a decimal number without leading zeros at the start of text; 0 when there is none. */

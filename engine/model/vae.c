@@ -70,6 +70,7 @@ static void pass_conv(struct pass *p, const struct vae_conv *v, int stride, int 
 {
     p->side = convolve(p, &p->h, p->x, p->side, v, stride, upsample);
     swap(&p->x, &p->h);
+    model_between_units(p->m);
 }
 
 /* x = conv2(silu(norm2(conv1(silu(norm1 x))))) + shortcut(x) */
@@ -85,6 +86,7 @@ static void pass_res_block(struct pass *p, const struct res_block *r)
         swap(&p->x, &p->y);
     }
     p->m->op->add(p->m->be, p->x, p->h, NULL);
+    model_between_units(p->m);
 }
 
 /* x += out(attention(qkv(norm x))), one head over all positions */

@@ -48,8 +48,10 @@ static void load_attention(struct loader *l, struct model *m, struct vae_attenti
     v->out = load_affine(l, channels, channels, WITH_BIAS, "%s.proj_out", at);
     need(&m->vae.buffer_floats, area(side, 3 * channels));
     need(&m->vae.attention_floats, (area(side, 1) + PAGE_TOKENS) * (size_t)channels);
-    if (side > 64 && l->err->status == STATUS_OK)
+    if (side > MAX_SCALE_SIDE && l->err->status == STATUS_OK)
         error_set(l->err, STATUS_BAD_FILE, "%s: attention over %d x %d positions is not supported", at, side, side);
+    if (side <= MAX_SCALE_SIDE && side * side > m->vae.attended_cells)
+        m->vae.attended_cells = side * side;
 }
 
 /* The blocks of decoder.up.N or encoder.down.N; returns their output channels. */
@@ -91,7 +93,8 @@ static void load_middle(struct loader *l, struct model *m, struct vae_half *half
     snprintf(at, sizeof at, "%s.mid.attn_1", name);
     load_attention(l, m, &half->mid_attention, channels, side, at);
     snprintf(at, sizeof at, "%s.mid.block_2", name);
-    load_res_block(l, m, &half->mid2, channels, side, at);
+    if (load_res_block(l, m, &half->mid2, channels, side, at) != channels && l->err->status == STATUS_OK)
+        error_set(l->err, STATUS_BAD_FILE, "%s.conv1.weight: changes the number of channels", at);
 }
 
 static void load_decoder(struct loader *l, struct model *m)

@@ -95,6 +95,7 @@ void vision_forward(const struct model *m, struct arena *a, const float *pixels,
         op->linear(be, inner, h, l->fc1.w, l->fc1.bias, c->activation);
         op->linear(be, y, inner, l->fc2.w, l->fc2.bias, ACT_NONE);
         op->add(be, x, y, NULL);
+        model_between_units(m);
     }
     int first = c->keep_class_row ? 0 : 1;
     struct tensor hidden = arena_tensor(a, features.rows, m->config.llm.hidden);

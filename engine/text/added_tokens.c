@@ -58,7 +58,8 @@ void added_tokens_release(struct added_tokens *tokens)
 }
 
 /* The first of token[low..high) whose byte at depth is at least byte; all of them are longer than depth. */
-static size_t lower_bound(const struct added_tokens *tokens, size_t low, size_t high, size_t depth, unsigned byte)
+static size_t lower_bound(const struct added_tokens *tokens, size_t low, size_t high, size_t depth,
+                          unsigned byte)
 {
     while (low < high) {
         size_t middle = (low + high) / 2;
@@ -86,7 +87,8 @@ static const struct added_token *longest_at(const struct added_tokens *tokens, s
         }
         if (low == high || (text.mark && (text.mark[at + depth] & MARK_PLAIN)))
             break;
-        if (tokens->token[low].length == depth + 1) { /* it, and others of the same text, stand before longer ones */
+        if (tokens->token[low].length ==
+            depth + 1) { /* it, and others of the same text, stand before longer ones */
             best = &tokens->token[low];
             while (low < high && tokens->token[low].length == depth + 1)
                 low++;

@@ -1,5 +1,5 @@
-/* Added tokens: spellings that are cut out of a text before anything else happens to it. At each place the longest that
- * fits is taken; the search goes on behind it. */
+/* Added tokens: spellings that are cut out of a text before anything else happens to it. At each place the
+ * longest that fits is taken; the search goes on behind it. */
 #ifndef VARGPT_ENGINE_TEXT_ADDED_TOKENS_H
 #define VARGPT_ENGINE_TEXT_ADDED_TOKENS_H
 
@@ -14,8 +14,8 @@ struct added_token {
     char *text;      /* as it is searched for */
     uint32_t length; /* > 0 */
     int32_t id;
-    uint32_t order;   /* of two with the same text the first wins */
-    bool single_word; /* not inside a word */
+    uint32_t order;      /* of two with the same text the first wins */
+    bool single_word;    /* not inside a word */
     bool lstrip, rstrip; /* takes the white space before, behind it along */
 };
 

@@ -1,5 +1,6 @@
-/* Reading "added_tokens" of a tokenizer.json. The ids in the list are not looked at: as in the tokenizers library, a token
- * that the model has keeps the model's id, and the others are numbered behind the model's pieces in the list's order. */
+/* Reading "added_tokens" of a tokenizer.json. The ids in the list are not looked at: as in the tokenizers
+ * library, a token that the model has keeps the model's id, and the others are numbered behind the model's
+ * pieces in the list's order. */
 #include "base/memory.h"
 #include "engine/text/json_field.h"
 #include "engine/text/tokenizer_json.h"
@@ -29,8 +30,8 @@ static enum status read_one(struct listed *token, const json_t *entry, struct er
     for (size_t i = 0; !status && i < sizeof flags / sizeof flags[0]; i++)
         status = json_field_bool(entry, flags[i].name, false, flags[i].to, err);
     if (!status && token->length > ADDED_TOKEN_BYTES)
-        return error_set(err, STATUS_BAD_FILE, "added_tokens: \"%.40s...\" is longer than %d bytes", token->text,
-                         ADDED_TOKEN_BYTES);
+        return error_set(err, STATUS_BAD_FILE, "added_tokens: \"%.40s...\" is longer than %d bytes",
+                         token->text, ADDED_TOKEN_BYTES);
     return status;
 }
 
@@ -42,8 +43,9 @@ static enum status number_one(struct tokenizer *t, struct listed *token, int32_t
     if (token->id < 0) {
         token->id = *largest >= (int32_t)model_count ? *largest + 1 : (int32_t)model_count;
         if (!vocabulary_add(&t->vocabulary, token->id, token->text, token->length))
-            return error_set(err, STATUS_BAD_FILE, "added_tokens: \"%.60s\" would get id %d, which a piece has",
-                             token->text, token->id);
+            return error_set(err, STATUS_BAD_FILE,
+                             "added_tokens: \"%.60s\" would get id %d, which a piece has", token->text,
+                             token->id);
     }
     if (token->id > *largest)
         *largest = token->id;
@@ -51,7 +53,8 @@ static enum status number_one(struct tokenizer *t, struct listed *token, int32_t
 }
 
 /* Appends the normalized spelling of a token. */
-static enum status normalize(const struct tokenizer *t, const struct listed *token, struct buffer *out, struct error *err)
+static enum status normalize(const struct tokenizer *t, const struct listed *token, struct buffer *out,
+                             struct error *err)
 {
     struct marked_text text, spare;
     struct regex_run run = {0};
@@ -72,7 +75,8 @@ static enum status normalize(const struct tokenizer *t, const struct listed *tok
     return STATUS_OK;
 }
 
-/* Adds the token to those that are searched for, as it is or normalized. Of tokens with one id the last says how. */
+/* Adds the token to those that are searched for, as it is or normalized. Of tokens with one id the last says
+ * how. */
 static enum status search_for(struct tokenizer *t, const struct listed *token, const struct listed *last,
                               struct error *err)
 {
@@ -90,7 +94,8 @@ static enum status search_for(struct tokenizer *t, const struct listed *token, c
                                     .single_word = last->single_word,
                                     .lstrip = last->lstrip,
                                     .rstrip = last->rstrip};
-        if (buffer_failed(&text) || !added_tokens_add(token->normalized ? &t->added_normalized : &t->added, &added))
+        if (buffer_failed(&text) ||
+            !added_tokens_add(token->normalized ? &t->added_normalized : &t->added, &added))
             status = error_set(err, STATUS_NO_MEMORY, "no memory for added tokens");
     }
     buffer_release(&text);
@@ -98,13 +103,14 @@ static enum status search_for(struct tokenizer *t, const struct listed *token, c
 }
 
 /* The library searches for special tokens first, which decides between two of the same text. */
-static enum status search_for_all(struct tokenizer *t, const struct listed *token, size_t count, const size_t *last,
-                                  struct error *err)
+static enum status search_for_all(struct tokenizer *t, const struct listed *token, size_t count,
+                                  const size_t *last, struct error *err)
 {
     enum status status = STATUS_OK;
     for (int special = 1; special >= 0; special--)
         for (size_t i = 0; i < count && !status; i++)
-            if (token[i].length > 0 && t->special[token[i].id] == token[i].special && token[i].special == (special == 1))
+            if (token[i].length > 0 && token[i].special == (special == 1) &&
+                t->special[token[i].id] == token[i].special)
                 status = search_for(t, &token[i], &token[last[token[i].id]], err);
     added_tokens_ready(&t->added);
     added_tokens_ready(&t->added_normalized);
@@ -118,8 +124,8 @@ static int by_id(const void *a, const void *b)
 }
 
 /* Tokens that are searched for in their normalized form are decoded in it too. */
-static enum status spell_all(struct tokenizer *t, const struct listed *token, size_t count, const size_t *last,
-                             struct error *err)
+static enum status spell_all(struct tokenizer *t, const struct listed *token, size_t count,
+                             const size_t *last, struct error *err)
 {
     enum status status = STATUS_OK;
     t->spelling = try_calloc(count, sizeof *t->spelling);
@@ -127,14 +133,14 @@ static enum status spell_all(struct tokenizer *t, const struct listed *token, si
         return error_set(err, STATUS_NO_MEMORY, "no memory for added tokens");
     for (size_t i = 0; i < count && !status; i++) {
         struct buffer text;
-        if (token[i].length == 0 || !token[i].normalized || last[token[i].id] != i || t->normalizer.count == 0)
+        if (token[i].length == 0 || !token[i].normalized || last[token[i].id] != i ||
+            t->normalizer.count == 0)
             continue;
         buffer_init(&text, BUFFER_NO_LIMIT);
         status = normalize(t, &token[i], &text, err);
         if (!status)
-            t->spelling[t->spellings++] = (struct spelling){.id = token[i].id,
-                                                            .length = (uint32_t)text.length,
-                                                            .text = xstrndup(text.data, text.length)};
+            t->spelling[t->spellings++] = (struct spelling){
+                .id = token[i].id, .length = (uint32_t)text.length, .text = xstrndup(text.data, text.length)};
         buffer_release(&text);
     }
     qsort(t->spelling, t->spellings, sizeof *t->spelling, by_id);

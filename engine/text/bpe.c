@@ -11,10 +11,10 @@
 #include <string.h>
 
 enum {
-    BPE_CHARS = 0x3000,    /* characters below have a table; the others are looked up as pieces */
-    JUNCTION_BITS = 19,    /* log2 of the bits; a false yes only makes a segment longer */
-    SHORT_SEGMENT = 32,    /* up to here the lowest rank is found by looking at all */
-    MAX_UNITS = 3,         /* symbols a piece may begin or end with: a character, a byte piece, the unknown piece */
+    BPE_CHARS = 0x3000, /* characters below have a table; the others are looked up as pieces */
+    JUNCTION_BITS = 19, /* log2 of the bits; a false yes only makes a segment longer */
+    SHORT_SEGMENT = 32, /* up to here the lowest rank is found by looking at all */
+    MAX_UNITS = 3, /* symbols a piece may begin or end with: a character, a byte piece, the unknown piece */
 };
 
 #define NO_PAIR UINT64_MAX
@@ -72,7 +72,8 @@ static int32_t char_piece(const struct bpe *bpe, uint32_t code, const char *byte
     return code < BPE_CHARS ? bpe->char_id[code] : piece_id(bpe, bytes, length);
 }
 
-bool bpe_init(struct bpe *bpe, const struct vocabulary *vocabulary, const struct bpe_options *options, size_t merges)
+bool bpe_init(struct bpe *bpe, const struct vocabulary *vocabulary, const struct bpe_options *options,
+              size_t merges)
 {
     *bpe = (struct bpe){.vocabulary = vocabulary, .options = *options, .slots = 16};
     bpe->seed = (uint64_t)clock_ns() * 0xD6E8FEB86659FD93u;
@@ -117,7 +118,8 @@ static int32_t byte_piece(const struct bpe *bpe, const char *s)
     return -1;
 }
 
-/* The first (at_end: the last) symbols that words spelt like this piece may have before any merge; returns how many. */
+/* The first (at_end: the last) symbols that words spelt like this piece may have before any merge; returns
+ * how many. */
 static int edge_units(const struct bpe *bpe, int32_t piece, bool at_end, int32_t units[MAX_UNITS])
 {
     size_t length, one, unk_length;
@@ -229,7 +231,8 @@ static bool make_links(struct bpe_scratch *s, size_t n)
     s->link_capacity = 0;
     s->before = try_malloc(capacity, sizeof *s->before);
     s->after = try_malloc(capacity, sizeof *s->after);
-    s->heap = try_malloc(capacity, 2 * sizeof *s->heap); /* n pairs at first; each merge takes one and adds at most two */
+    s->heap = try_malloc(
+        capacity, 2 * sizeof *s->heap); /* n pairs at first; each merge takes one and adds at most two */
     if (!s->before || !s->after || !s->heap)
         return false;
     s->link_capacity = capacity;
@@ -330,7 +333,8 @@ static bool add_bytes(const struct bpe *bpe, struct bpe_scratch *s, const char *
     return true;
 }
 
-bool bpe_encode(const struct bpe *bpe, struct bpe_scratch *s, const char *word, size_t length, struct token_list *out)
+bool bpe_encode(const struct bpe *bpe, struct bpe_scratch *s, const char *word, size_t length,
+                struct token_list *out)
 {
     if (bpe->options.ignore_merges) {
         int32_t id = piece_id(bpe, word, length);
@@ -338,7 +342,8 @@ bool bpe_encode(const struct bpe *bpe, struct bpe_scratch *s, const char *word, 
             return token_list_try_append(out, id);
     }
     s->symbols = 0;
-    bool unknown = false; /* an unknown piece waits: the library writes it before the next known character, not byte */
+    bool unknown =
+        false; /* an unknown piece waits: the library writes it before the next known character, not byte */
     size_t n;
     for (size_t at = 0; at < length; at += n) {
         uint32_t code = utf8_get(word + at, &n);

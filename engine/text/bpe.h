@@ -1,6 +1,6 @@
-/* Byte-pair encoding: a word (the whole text, for LLaMA) begins as one symbol a character and is merged pair by pair,
- * lowest rank first, leftmost first among equals. Time is O(n log n) in the word, and in practice linear: a word is cut
- * beforehand wherever no merge of the vocabulary can reach across. */
+/* Byte-pair encoding: a word (the whole text, for LLaMA) begins as one symbol a character and is merged pair
+ * by pair, lowest rank first, leftmost first among equals. Time is O(n log n) in the word, and in practice
+ * linear: a word is cut beforehand wherever no merge of the vocabulary can reach across. */
 #ifndef VARGPT_ENGINE_TEXT_BPE_H
 #define VARGPT_ENGINE_TEXT_BPE_H
 
@@ -24,18 +24,20 @@ struct bpe {
         uint64_t pair; /* left << 32 | right */
         uint32_t rank;
         int32_t id;
-    } *merge; /* [slots] */
+    } * merge; /* [slots] */
     uint32_t slots;
     uint64_t seed;
-    uint64_t *junction; /* bits by hash of two symbols: some merge joins a piece ending in one, one beginning with the other */
+    uint64_t *junction; /* bits by hash of two symbols: some merge joins a piece ending in one, one beginning
+                           with the other */
 };
 
-/* vocabulary and options.hidden must outlive it. Room for merges merges; false when memory is short; release in any case. */
+/* vocabulary and options.hidden must outlive it. Room for merges merges; false when memory is short; release
+ * in any case. */
 bool bpe_init(struct bpe *, const struct vocabulary *, const struct bpe_options *, size_t merges);
 void bpe_release(struct bpe *);
 
-/* left + right becomes id, which has a lower rank the sooner it is merged. All three are ids with pieces. A pair that is
- * there already gets the new rank. */
+/* left + right becomes id, which has a lower rank the sooner it is merged. All three are ids with pieces. A
+ * pair that is there already gets the new rank. */
 void bpe_add_merge(struct bpe *, int32_t left, int32_t right, uint32_t rank, int32_t id);
 
 /* Working memory of one thread; zero-initialise. */
@@ -49,6 +51,7 @@ struct bpe_scratch {
 void bpe_scratch_release(struct bpe_scratch *);
 
 /* Appends the ids of a word (valid UTF-8). False when memory is short. */
-bool bpe_encode(const struct bpe *, struct bpe_scratch *, const char *word, size_t length, struct token_list *out);
+bool bpe_encode(const struct bpe *, struct bpe_scratch *, const char *word, size_t length,
+                struct token_list *out);
 
 #endif

@@ -15,7 +15,8 @@ static uint32_t char_of_byte(unsigned byte)
         return byte;
     if (byte < SUBSTITUTED_BELOW)
         return FIRST_SUBSTITUTE + byte;
-    return byte == 0xAD ? FIRST_SUBSTITUTE + SUBSTITUTES - 1 : FIRST_SUBSTITUTE + SUBSTITUTED_BELOW + (byte - 0x7F);
+    return byte == 0xAD ? FIRST_SUBSTITUTE + SUBSTITUTES - 1
+                        : FIRST_SUBSTITUTE + SUBSTITUTED_BELOW + (byte - 0x7F);
 }
 
 static int byte_of_char(uint32_t code)

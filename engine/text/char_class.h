@@ -1,7 +1,7 @@
-/* Classes of characters as the tokenizers library sees them. It mixes several editions of Unicode (Oniguruma and Rust's
- * regex crate: 16; Rust itself: 17; its punctuation: 8; its normal forms: 9), and utf8proc and PCRE2 here are older or
- * newer than those, so what the editions disagree on is listed in char_class.c. All of it was found by asking the
- * library (0.23) about every code point. */
+/* Classes of characters as the tokenizers library sees them. It mixes several editions of Unicode (Oniguruma
+ * and Rust's regex crate: 16; Rust itself: 17; its punctuation: 8; its normal forms: 9), and utf8proc and
+ * PCRE2 here are older or newer than those, so what the editions disagree on is listed in char_class.c. All
+ * of it was found by asking the library (0.23) about every code point. */
 #ifndef VARGPT_ENGINE_TEXT_CHAR_CLASS_H
 #define VARGPT_ENGINE_TEXT_CHAR_CLASS_H
 

@@ -18,7 +18,8 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* The byte that a piece like <0x4F> stands for, or -1. The library reads the two characters as a number, sign and all. */
+/* The byte that a piece like <0x4F> stands for, or -1. The library reads the two characters as a number, sign
+ * and all. */
 static int piece_byte(const char *piece, size_t length)
 {
     if (length != 6 || memcmp(piece, "<0x", 3) != 0 || piece[5] != '>')
@@ -83,7 +84,8 @@ static void feed_bytes(struct decoding *d, size_t k, const char *piece, size_t l
 }
 
 /* Bytes become text as lossy decoding does it; the beginning of a character is held. */
-static void feed_byte_level(struct decoding *d, size_t k, const char *piece, size_t length, struct buffer *out)
+static void feed_byte_level(struct decoding *d, size_t k, const char *piece, size_t length,
+                            struct buffer *out)
 {
     struct buffer *held = &d->state[k].held;
     byte_level_read(held, piece, length);
@@ -117,13 +119,16 @@ static void feed_strip(struct decoding *d, size_t k, const char *piece, size_t l
         piece += unit;
         length -= unit;
     }
-    for (size_t i = 0; i < step->right && length >= unit && starts_with(piece + length - unit, unit, step); i++)
+    for (size_t i = 0; i < step->right && length >= unit && starts_with(piece + length - unit, unit, step);
+         i++)
         length -= unit;
     feed(d, k + 1, piece, length, out);
 }
 
-/* Strips the one piece that all have become, of which this is a part. Contents at its end wait for what follows. */
-static void feed_strip_joined(struct decoding *d, size_t k, const char *part, size_t length, struct buffer *out)
+/* Strips the one piece that all have become, of which this is a part. Contents at its end wait for what
+ * follows. */
+static void feed_strip_joined(struct decoding *d, size_t k, const char *part, size_t length,
+                              struct buffer *out)
 {
     const struct decoder_step *step = &d->decoder->step[k];
     struct decoding_step *s = &d->state[k];
@@ -248,7 +253,8 @@ static void finish_piece(struct decoding *d, size_t k, struct buffer *out)
     }
 }
 
-/* Steps behind one that has made one piece of all get it in parts; but for these two they have to wait for all of it. */
+/* Steps behind one that has made one piece of all get it in parts; but for these two they have to wait for
+ * all of it. */
 static bool takes_parts(const struct decoder_step *step)
 {
     return step->kind == DECODER_FUSE || step->kind == DECODER_STRIP;

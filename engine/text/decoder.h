@@ -1,5 +1,5 @@
-/* The decoder of a tokenizer.json: steps that turn the pieces of ids into text, one piece at a time, so that a reply can
- * be shown while it is made. What a step cannot know yet it holds back. */
+/* The decoder of a tokenizer.json: steps that turn the pieces of ids into text, one piece at a time, so that
+ * a reply can be shown while it is made. What a step cannot know yet it holds back. */
 #ifndef VARGPT_ENGINE_TEXT_DECODER_H
 #define VARGPT_ENGINE_TEXT_DECODER_H
 

@@ -8,8 +8,8 @@
 
 enum { MOST_STRIPPED = 1 << 20 };
 
-static enum status read_text(struct decoder_step *step, const json_t *component, const char *field, bool one_char,
-                             struct error *err)
+static enum status read_text(struct decoder_step *step, const json_t *component, const char *field,
+                             bool one_char, struct error *err)
 {
     const char *text;
     enum status status = one_char ? json_field_char(component, field, &text, &step->content_length, err)
@@ -44,8 +44,8 @@ static enum status read_step(struct decoder_step *step, const json_t *component,
         const char *name;
         enum decoder_kind kind;
     } known[] = {
-        {"Replace", DECODER_REPLACE}, {"ByteFallback", DECODER_BYTES},   {"Fuse", DECODER_FUSE},
-        {"Strip", DECODER_STRIP},     {"ByteLevel", DECODER_BYTE_LEVEL}, {"Metaspace", DECODER_METASPACE},
+        {"Replace", DECODER_REPLACE},   {"ByteFallback", DECODER_BYTES},   {"Fuse", DECODER_FUSE},
+        {"Strip", DECODER_STRIP},       {"ByteLevel", DECODER_BYTE_LEVEL}, {"Metaspace", DECODER_METASPACE},
         {"BPEDecoder", DECODER_SUFFIX},
     };
     size_t i = 0, n = sizeof known / sizeof known[0];
@@ -65,7 +65,8 @@ static enum status read_step(struct decoder_step *step, const json_t *component,
         status = read_text(step, component, "suffix", false, err);
         if (!status && step->content_length == 0)
             return error_set(err, STATUS_BAD_FILE, "BPEDecoder: an empty suffix is not supported");
-        return status ? status : pattern_init(&step->pattern, step->content, step->content_length, false, err);
+        return status ? status
+                      : pattern_init(&step->pattern, step->content, step->content_length, false, err);
     default: return status;
     }
 }
@@ -89,7 +90,8 @@ static void note_joined(struct decoder *decoder)
     bool joined = false;
     for (size_t i = 0; i < decoder->count; i++) {
         decoder->step[i].joined = joined;
-        joined = joined || decoder->step[i].kind == DECODER_FUSE || decoder->step[i].kind == DECODER_BYTE_LEVEL;
+        joined =
+            joined || decoder->step[i].kind == DECODER_FUSE || decoder->step[i].kind == DECODER_BYTE_LEVEL;
     }
 }
 
@@ -109,7 +111,8 @@ void decoder_make_llama(struct decoder *decoder, bool strip)
 {
     static const char mark[] = "\xE2\x96\x81";
     *decoder = (struct decoder){.count = 3};
-    decoder->step[0] = (struct decoder_step){.kind = DECODER_REPLACE, .content = xstrdup(" "), .content_length = 1};
+    decoder->step[0] =
+        (struct decoder_step){.kind = DECODER_REPLACE, .content = xstrdup(" "), .content_length = 1};
     pattern_init(&decoder->step[0].pattern, mark, strlen(mark), false, NULL); /* a literal: cannot fail */
     decoder->step[1].kind = DECODER_BYTES;
     decoder->step[2].kind = DECODER_FUSE;

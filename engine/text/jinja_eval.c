@@ -112,20 +112,25 @@ static const struct jinja_list *filter_items(struct jinja_run *run, struct jinja
     return run->failed ? NULL : kept;
 }
 
-static void render_rounds(struct jinja_run *run, struct jinja_loop *loop, const struct jinja_text *loop_name,
+/* Returns whether any round ran to its end. */
+static bool render_rounds(struct jinja_run *run, struct jinja_loop *loop, const struct jinja_text *loop_name,
                           struct jinja_builder *out)
 {
     const struct jinja_stmt *s = loop->stmt;
+    bool complete = false;
     for (loop->index = 0; loop->index < loop->items->count && run_work(run, 1); loop->index++) {
         struct jinja_scope *inner = scope_new(run, loop->scope);
         if (!inner)
-            return;
+            break;
         if (loop_name)
             scope_set(run, inner, loop_name, (struct jinja_value){.kind = JINJA_LOOP, .loop = loop});
         assign(run, inner, s->target, loop->items->at[loop->index]);
-        if (!run->failed && render_statements(run, inner, s->body, out) == FLOW_BREAK)
-            return;
+        enum jinja_flow flow = run->failed ? FLOW_BREAK : render_statements(run, inner, s->body, out);
+        complete = complete || flow == FLOW_ON;
+        if (flow == FLOW_BREAK)
+            break;
     }
+    return complete;
 }
 
 /* A for loop over these items. A break or continue within its else belongs to the loop around it. */
@@ -141,10 +146,10 @@ static enum jinja_flow render_loop(struct jinja_run *run, struct jinja_scope *sc
         return FLOW_ON;
     *loop = (struct jinja_loop){.items = items, .depth = depth, .stmt = s, .scope = scope};
     loop->changed = value_missing();
-    if (items->count) {
-        render_rounds(run, loop, s->text, out);
+    /* Jinja comes to the else also when every round was cut short by break or continue */
+    bool complete = render_rounds(run, loop, s->text, out);
+    if (run->failed || complete)
         return FLOW_ON;
-    }
     struct jinja_scope *inner = s->otherwise ? scope_new(run, scope) : NULL;
     return inner ? render_statements(run, inner, s->otherwise, out) : FLOW_ON;
 }

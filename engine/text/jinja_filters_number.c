@@ -114,7 +114,8 @@ static struct jinja_value filter_round(struct jinja_run *run, const struct jinja
     if (!method || text_is(method, "common"))
         return value_as_int(given->self, &i) ? round_int(run, i, places) : value_float(round_real(d, places));
     double unit = pow(10, (double)places), scaled = d * unit;
-    return value_float((text_is(method, "ceil") ? ceil(scaled) : floor(scaled)) / unit);
+    return value_float(((text_is(method, "ceil") ? ceil(scaled) : floor(scaled)) + 0.0) /
+                       unit); /* no -0: Python's are integers */
 }
 
 const struct jinja_builtin jinja_number_filters[] = {

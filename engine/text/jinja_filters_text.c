@@ -161,15 +161,19 @@ static struct jinja_value filter_wordcount(struct jinja_run *run, const struct j
 
 static struct jinja_value filter_truncate(struct jinja_run *run, const struct jinja_given *given)
 {
-    const struct jinja_text *text = arg_text(run, given->self);
+    const struct jinja_text *text;
     int64_t length = arg_int(run, given->arg[0], 255);
     const struct jinja_text *end =
         value_given(given->arg[2]) ? arg_text(run, given->arg[2]) : text_of(run, "...");
     int64_t leeway = given->arg[3].kind == JINJA_NONE ? 5 : arg_int(run, given->arg[3], 5);
     if (length < (int64_t)end->chars || leeway < 0)
         run_fail(run, "truncate: length or leeway is too small");
-    if (run->failed || text->chars <= (uint64_t)length || text->chars - (uint64_t)length <= (uint64_t)leeway)
-        return given->self;
+    size_t n = value_length(run, given->self);
+    if (run->failed || n <= (uint64_t)length || n - (uint64_t)length <= (uint64_t)leeway)
+        return given->self; /* whatever it is */
+    text = arg_text(run, given->self);
+    if (run->failed)
+        return value_nothing();
     const struct jinja_text *kept = text_chars(run, text, 0, (size_t)length - end->chars);
     size_t cut = kept->length;
     if (!arg_bool(given->arg[1], false)) {

@@ -104,8 +104,9 @@ static void format_real(struct jinja_builder *b, double d, const struct format_s
         print_real(digits, sizeof digits, size);
     else
         snprintf(digits, sizeof digits, how, precision, size);
+    size_t length = strlen(digits);
     if (spec->type == '%')
-        strncat(digits, "%", sizeof digits - strlen(digits) - 1);
+        snprintf(digits + length, sizeof digits - length, "%%");
     add_digits(b, signbit(d) && !isnan(d), "", digits, spec);
 }
 

@@ -38,6 +38,8 @@ static void add_pairs(struct jinja_run *run, struct jinja_dict *dict, struct jin
             dict_set(run, dict, from.dict->at[i].key, from.dict->at[i].value);
         return;
     }
+    if (from.kind == JINJA_UNDEFINED)
+        fail_undefined(run, from);
     cursor = cursor_open(run, from);
     while (cursor_next(run, &cursor, &item)) {
         const struct jinja_list *pair = value_items(run, item);

@@ -152,7 +152,8 @@ static void lex_raw(struct lexer *lx, size_t after)
         advance(lx, end);
         return;
     }
-    fail_here(lx, "missing end of raw block");
+    if (after < lx->n) /* Jinja does not mind one that opens at the very end */
+        fail_here(lx, "missing end of raw block");
 }
 
 static void lex_comment(struct lexer *lx, size_t begin)
@@ -164,7 +165,9 @@ static void lex_comment(struct lexer *lx, size_t begin)
             return;
         }
     }
-    fail_here(lx, "missing end of comment");
+    if (begin < lx->n)
+        fail_here(lx, "missing end of comment");
+    advance(lx, lx->n);
 }
 
 static int hex_digits(const char *s, size_t n, uint32_t *value)

@@ -357,6 +357,9 @@ static void add_parameter(struct jinja_parser *p, struct jinja_macro_def *def)
     const struct jinja_text *name = parser_any_name(p);
     if (!grown || !name)
         return;
+    for (size_t i = 0; i < def->n_params && run_work(p->run, 1); i++)
+        if (def->param[i] == name)
+            parser_fail(p, "two parameters of one name");
     def->param = grown;
     def->param[def->n_params++] = name;
     if (parser_skip_operator(p, "="))
@@ -369,9 +372,9 @@ static void parse_parameters(struct jinja_parser *p, struct jinja_macro_def *def
 {
     parser_expect_operator(p, "(");
     while (!p->run->failed && !parser_at_operator(p, ")")) {
-        add_parameter(p, def);
-        if (!parser_at_operator(p, ")"))
+        if (def->n_params)
             parser_expect_operator(p, ",");
+        add_parameter(p, def);
     }
     parser_expect_operator(p, ")");
 }

@@ -91,7 +91,9 @@ size_t text_find(const struct jinja_text *text, const struct jinja_text *needle,
         return text->length + 1;
     if (!needle->length)
         return from;
-    const char *at = memmem(text->bytes + from, text->length - from, needle->bytes, needle->length);
+    const char *at = needle->length == 1
+                         ? memchr(text->bytes + from, needle->bytes[0], text->length - from)
+                         : memmem(text->bytes + from, text->length - from, needle->bytes, needle->length);
     return at ? (size_t)(at - text->bytes) : text->length + 1;
 }
 

@@ -11,6 +11,11 @@ static struct jinja_value str_lower(struct jinja_run *run, const struct jinja_gi
     return text_map_case(run, given->self.text, UNICODE_LOWER);
 }
 
+static struct jinja_value str_casefold(struct jinja_run *run, const struct jinja_given *given)
+{
+    return text_map_case(run, given->self.text, UNICODE_FOLD);
+}
+
 static struct jinja_value str_capitalize(struct jinja_run *run, const struct jinja_given *given)
 {
     return text_capitalize(run, given->self.text);
@@ -354,7 +359,7 @@ static struct jinja_value str_zfill(struct jinja_run *run, const struct jinja_gi
 const struct jinja_builtin jinja_text_methods[] = {
     {"upper", "", str_upper},
     {"lower", "", str_lower},
-    {"casefold", "", str_lower},
+    {"casefold", "", str_casefold},
     {"capitalize", "", str_capitalize},
     {"title", "", str_title},
     {"swapcase", "", str_swapcase},

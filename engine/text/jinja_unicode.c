@@ -275,12 +275,27 @@ static int find_special(const struct special_case *table, size_t n, uint32_t c, 
     return count;
 }
 
+static int fold(uint32_t c, uint32_t out[3])
+{
+    utf8proc_int32_t folded[4];
+    int boundary = 0;
+    utf8proc_ssize_t n =
+        utf8proc_decompose_char((utf8proc_int32_t)c, folded, 4, UTF8PROC_CASEFOLD, &boundary);
+    if (n < 1 || n > 3) {
+        out[0] = c;
+        return 1;
+    }
+    for (int i = 0; i < n; i++)
+        out[i] = (uint32_t)folded[i];
+    return (int)n;
+}
+
 int unicode_map(uint32_t c, enum unicode_case to, uint32_t out[3])
 {
     int n = 0;
     out[0] = c;
     if (c < 0x80) {
-        if (to == UNICODE_LOWER)
+        if (to == UNICODE_LOWER || to == UNICODE_FOLD)
             out[0] = c >= 'A' && c <= 'Z' ? c + 32 : c;
         else
             out[0] = c >= 'a' && c <= 'z' ? c - 32 : c;
@@ -288,6 +303,8 @@ int unicode_map(uint32_t c, enum unicode_case to, uint32_t out[3])
     }
     if (c >= UNICODE_BYTE)
         return 1;
+    if (to == UNICODE_FOLD)
+        return fold(c, out);
     if (to == UNICODE_LOWER) {
         out[0] = c == 0x130 ? 'i' : (uint32_t)utf8proc_tolower((utf8proc_int32_t)c);
         out[1] = 0x307; /* the dot of a capital I with dot */

@@ -34,8 +34,8 @@ bool unicode_is_title(uint32_t c);
 bool unicode_is_cased(uint32_t c);
 bool unicode_is_case_ignorable(uint32_t c);
 
-/* The upper, lower or title case of a character: up to three; returns how many. */
-enum unicode_case { UNICODE_UPPER, UNICODE_LOWER, UNICODE_TITLE };
+/* The upper, lower, title or folded case of a character: up to three; returns how many. */
+enum unicode_case { UNICODE_UPPER, UNICODE_LOWER, UNICODE_TITLE, UNICODE_FOLD };
 int unicode_map(uint32_t c, enum unicode_case, uint32_t out[3]);
 
 #endif

@@ -4,7 +4,8 @@
 
 static enum status bad(const json_t *component, const char *field, const char *expected, struct error *err)
 {
-    return error_set(err, STATUS_BAD_FILE, "%.40s: \"%s\" must be %s", json_component(component), field, expected);
+    return error_set(err, STATUS_BAD_FILE, "%.40s: \"%s\" must be %s", json_component(component), field,
+                     expected);
 }
 
 const char *json_component(const json_t *component)
@@ -36,7 +37,8 @@ enum status json_field_char(const json_t *component, const char *field, const ch
     return *length > 0 && first == *length ? STATUS_OK : bad(component, field, "one character", err);
 }
 
-enum status json_field_bool(const json_t *component, const char *field, bool fallback, bool *out, struct error *err)
+enum status json_field_bool(const json_t *component, const char *field, bool fallback, bool *out,
+                            struct error *err)
 {
     const json_t *value = json_object_get(component, field);
     *out = value && !json_is_null(value) ? json_is_true(value) : fallback;
@@ -45,7 +47,8 @@ enum status json_field_bool(const json_t *component, const char *field, bool fal
     return STATUS_OK;
 }
 
-enum status json_field_count(const json_t *component, const char *field, size_t most, size_t *out, struct error *err)
+enum status json_field_count(const json_t *component, const char *field, size_t most, size_t *out,
+                             struct error *err)
 {
     const json_t *value = json_object_get(component, field);
     json_int_t n = json_integer_value(value);
@@ -55,7 +58,8 @@ enum status json_field_count(const json_t *component, const char *field, size_t 
     return STATUS_OK;
 }
 
-enum status json_field_array(const json_t *component, const char *field, const json_t **out, struct error *err)
+enum status json_field_array(const json_t *component, const char *field, const json_t **out,
+                             struct error *err)
 {
     *out = json_object_get(component, field);
     return json_is_array(*out) ? STATUS_OK : bad(component, field, "a list", err);
@@ -63,5 +67,6 @@ enum status json_field_array(const json_t *component, const char *field, const j
 
 enum status json_unsupported(const json_t *component, const char *part, struct error *err)
 {
-    return error_set(err, STATUS_BAD_FILE, "%s: component \"%.60s\" is not supported", part, json_component(component));
+    return error_set(err, STATUS_BAD_FILE, "%s: component \"%.60s\" is not supported", part,
+                     json_component(component));
 }

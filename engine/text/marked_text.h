@@ -1,5 +1,5 @@
-/* Text on its way through normalizer and splitter. Where it matters, each byte carries a mark that says where it came
- * from: whether a person typed it, and whether it stood at the very beginning. */
+/* Text on its way through normalizer and splitter. Where it matters, each byte carries a mark that says where
+ * it came from: whether a person typed it, and whether it stood at the very beginning. */
 #ifndef VARGPT_ENGINE_TEXT_MARKED_TEXT_H
 #define VARGPT_ENGINE_TEXT_MARKED_TEXT_H
 
@@ -37,7 +37,8 @@ void marked_text_release(struct marked_text *);
 bool marked_text_failed(const struct marked_text *);
 
 void marked_text_add(struct marked_text *, struct span);
-void marked_text_put(struct marked_text *, const char *text, size_t length, int mark); /* the same mark for all bytes */
+void marked_text_put(struct marked_text *, const char *text, size_t length,
+                     int mark); /* the same mark for all bytes */
 
 struct span marked_text_span(const struct marked_text *); /* until the next change */
 

@@ -47,7 +47,8 @@ static bool decompose(struct units *units, int32_t code, int mark, bool compatib
     if (!opaque) {
         int last_boundclass = 0;
         n = utf8proc_decompose_char(code, part, MOST_PARTS,
-                                    UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0), &last_boundclass);
+                                    UTF8PROC_DECOMPOSE | (compatible ? UTF8PROC_COMPAT : 0),
+                                    &last_boundclass);
         if (n < 1 || n > MOST_PARTS) {
             part[0] = code;
             n = 1;

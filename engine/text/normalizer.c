@@ -66,7 +66,8 @@ static enum status read_step(struct normalizer_step *step, const json_t *compone
     return status;
 }
 
-static enum status read_steps(struct normalizer *normalizer, const json_t *component, int depth, struct error *err)
+static enum status read_steps(struct normalizer *normalizer, const json_t *component, int depth,
+                              struct error *err)
 {
     if (strcmp(json_component(component), "Sequence") == 0 && depth < COMPONENT_STEPS) {
         const json_t *list;
@@ -110,8 +111,8 @@ void normalizer_release(struct normalizer *normalizer)
     *normalizer = (struct normalizer){0};
 }
 
-/* The mark of something put in at a position: that of the byte before. At the start there is none, and what is put in
- * stands where the text stands. */
+/* The mark of something put in at a position: that of the byte before. At the start there is none, and what
+ * is put in stands where the text stands. */
 static int inserted_mark(struct span text, size_t at)
 {
     if (!text.mark || text.length == 0)
@@ -122,7 +123,8 @@ static int inserted_mark(struct span text, size_t at)
 static void replace(const struct normalizer_step *step, struct regex_run *run, struct span text,
                     struct marked_text *out)
 {
-    struct pattern_walk walk = {.pattern = &step->pattern, .run = run, .text = text.text, .length = text.length};
+    struct pattern_walk walk = {
+        .pattern = &step->pattern, .run = run, .text = text.text, .length = text.length};
     size_t done = 0, begin, end;
     while (pattern_next(&walk, &begin, &end) == REGEX_FOUND) {
         marked_text_add(out, span_part(text, done, begin));

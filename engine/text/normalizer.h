@@ -40,7 +40,8 @@ void normalizer_release(struct normalizer *);
 void normalizer_make_llama(struct normalizer *, const char *prefix);
 
 /* Rewrites *text in place; *spare is working space of the same kind. False when memory is short. */
-bool normalizer_run(const struct normalizer *, struct regex_run *, struct marked_text *text, struct marked_text *spare);
+bool normalizer_run(const struct normalizer *, struct regex_run *, struct marked_text *text,
+                    struct marked_text *spare);
 
 /* Fills in a pattern from {"String": ...} or {"Regex": ...} in a component's field "pattern". */
 enum status pattern_read(struct pattern *, const json_t *component, struct error *err);

@@ -6,10 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status pattern_init(struct pattern *pattern, const char *text, size_t length, bool is_regex, struct error *err)
+enum status pattern_init(struct pattern *pattern, const char *text, size_t length, bool is_regex,
+                         struct error *err)
 {
     *pattern = (struct pattern){0};
-    if (is_regex || length == 0) /* an empty string matches between all characters, as an empty expression does */
+    if (is_regex ||
+        length == 0) /* an empty string matches between all characters, as an empty expression does */
         return regex_open(&pattern->regex, text, length, err);
     pattern->literal = xstrndup(text, length);
     pattern->literal_length = length;
@@ -28,8 +30,8 @@ static enum regex_result find(const struct pattern_walk *walk, size_t *begin, si
     const struct pattern *pattern = walk->pattern;
     if (pattern->regex)
         return regex_find(pattern->regex, walk->run, walk->text, walk->length, walk->next, begin, end);
-    const char *hit = memmem(walk->text + walk->next, walk->length - walk->next, pattern->literal,
-                             pattern->literal_length);
+    const char *hit =
+        memmem(walk->text + walk->next, walk->length - walk->next, pattern->literal, pattern->literal_length);
     if (!hit)
         return REGEX_NONE;
     *begin = (size_t)(hit - walk->text);

@@ -1,4 +1,5 @@
-/* A pattern of a tokenizer.json, {"String": ...} or {"Regex": ...}, and the walk over its matches in a text. */
+/* A pattern of a tokenizer.json, {"String": ...} or {"Regex": ...}, and the walk over its matches in a text.
+ */
 #ifndef VARGPT_ENGINE_TEXT_PATTERN_H
 #define VARGPT_ENGINE_TEXT_PATTERN_H
 

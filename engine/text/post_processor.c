@@ -21,16 +21,18 @@ static enum status read_template(struct tokenizer *t, const json_t *component, s
     bool behind = false;
     for (size_t i = 0; !status && i < json_array_size(pieces); i++) {
         const json_t *piece = json_array_get(pieces, i);
-        const char *special = json_string_value(json_object_get(json_object_get(piece, "SpecialToken"), "id"));
+        const char *special =
+            json_string_value(json_object_get(json_object_get(piece, "SpecialToken"), "id"));
         const char *sequence = json_string_value(json_object_get(json_object_get(piece, "Sequence"), "id"));
         if (sequence && strcmp(sequence, "A") == 0 && !behind) {
             behind = true;
             continue;
         }
         if (!special)
-            return error_set(err, STATUS_BAD_FILE, "TemplateProcessing: a part of \"single\" is not supported");
-        status = json_field_array(json_object_get(json_object_get(component, "special_tokens"), special), "ids", &ids,
-                                  err);
+            return error_set(err, STATUS_BAD_FILE,
+                             "TemplateProcessing: a part of \"single\" is not supported");
+        status = json_field_array(json_object_get(json_object_get(component, "special_tokens"), special),
+                                  "ids", &ids, err);
         for (size_t k = 0; !status && k < json_array_size(ids); k++)
             status = behind ? add_id(t->suffix, &t->n_suffix, json_array_get(ids, k), err)
                             : add_id(t->prefix, &t->n_prefix, json_array_get(ids, k), err);
@@ -45,8 +47,9 @@ static enum status read_cls_sep(struct tokenizer *t, const json_t *component, st
 {
     enum status status =
         add_id(t->prefix, &t->n_prefix, json_array_get(json_object_get(component, "cls"), 1), err);
-    return status ? status
-                  : add_id(t->suffix, &t->n_suffix, json_array_get(json_object_get(component, "sep"), 1), err);
+    return status
+               ? status
+               : add_id(t->suffix, &t->n_suffix, json_array_get(json_object_get(component, "sep"), 1), err);
 }
 
 static enum status read_processor(struct tokenizer *t, const json_t *component, int depth, struct error *err)

@@ -4,8 +4,9 @@
 
 #include "engine/text/pre_tokenizer.h"
 
-/* Adds the steps that a name stands for (NULL: "default"), to be followed by the byte step. *ignore_merges: words that are
- * pieces are not made by merging. STATUS_BAD_FILE for a name that is not known. */
-enum status pre_tokenizer_named(struct pre_tokenizer *, const char *name, bool *ignore_merges, struct error *err);
+/* Adds the steps that a name stands for (NULL: "default"), to be followed by the byte step. *ignore_merges:
+ * words that are pieces are not made by merging. STATUS_BAD_FILE for a name that is not known. */
+enum status pre_tokenizer_named(struct pre_tokenizer *, const char *name, bool *ignore_merges,
+                                struct error *err);
 
 #endif

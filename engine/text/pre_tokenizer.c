@@ -8,7 +8,8 @@
 
 static bool run_from(struct encode_work *work, size_t k, struct span text);
 
-/* Folds matches and what lies between them into words as the behavior says, and hands each on to the next step. */
+/* Folds matches and what lies between them into words as the behavior says, and hands each on to the next
+ * step. */
 struct fold {
     struct encode_work *work;
     size_t next; /* step that gets the words */
@@ -198,10 +199,11 @@ static bool run_metaspace(struct encode_work *work, size_t k, struct span text)
     const struct splitter *step = &work->splitters->step[k];
     struct marked_text *to = &work->rewritten[k];
     marked_text_clear(to);
-    bool starts = text.length > 0 && (text.text[0] == ' ' || (text.length >= step->content_length &&
-                                      memcmp(text.text, step->content, step->content_length) == 0));
-    bool wanted = step->prefix == PREFIX_ALWAYS ||
-                  (step->prefix == PREFIX_FIRST && (mark_at(text, 0) & MARK_ORIGIN));
+    bool starts = text.length > 0 &&
+                  (text.text[0] == ' ' || (text.length >= step->content_length &&
+                                           memcmp(text.text, step->content, step->content_length) == 0));
+    bool wanted =
+        step->prefix == PREFIX_ALWAYS || (step->prefix == PREFIX_FIRST && (mark_at(text, 0) & MARK_ORIGIN));
     if (wanted && !starts)
         marked_text_put(to, step->content, step->content_length, mark_at(text, 0) & MARK_ORIGIN);
     for (size_t at = 0; at < text.length;) {

@@ -1,5 +1,5 @@
-/* The pre-tokenizer of a tokenizer.json: steps that cut a text into words, some of which rewrite it too. Every word goes
- * to the byte-pair encoder at once; no list of words is kept. */
+/* The pre-tokenizer of a tokenizer.json: steps that cut a text into words, some of which rewrite it too.
+ * Every word goes to the byte-pair encoder at once; no list of words is kept. */
 #ifndef VARGPT_ENGINE_TEXT_PRE_TOKENIZER_H
 #define VARGPT_ENGINE_TEXT_PRE_TOKENIZER_H
 
@@ -18,14 +18,14 @@ enum split_behavior {
 struct splitter {
     enum splitter_kind {
         SPLITTER_PATTERN,
-        SPLITTER_BYTE_LEVEL,  /* GPT-2's expression (unless it has no pattern), then bytes as characters */
-        SPLITTER_METASPACE,   /* spaces become content, and words begin with it */
+        SPLITTER_BYTE_LEVEL, /* GPT-2's expression (unless it has no pattern), then bytes as characters */
+        SPLITTER_METASPACE,  /* spaces become content, and words begin with it */
         SPLITTER_DIGITS,
-        SPLITTER_SPACE,       /* at white space */
+        SPLITTER_SPACE, /* at white space */
         SPLITTER_PUNCTUATION,
-        SPLITTER_CHAR,        /* at the character that content is */
-        SPLITTER_WORDS,       /* runs of \w, runs of neither \w nor \s */
-        SPLITTER_LENGTH,      /* after every `width` characters */
+        SPLITTER_CHAR,   /* at the character that content is */
+        SPLITTER_WORDS,  /* runs of \w, runs of neither \w nor \s */
+        SPLITTER_LENGTH, /* after every `width` characters */
     } kind;
     enum split_behavior behavior;
     bool invert;
@@ -34,8 +34,12 @@ struct splitter {
     char content[4]; /* one character */
     size_t content_length;
     size_t width;
-    bool cut;                                                      /* metaspace: cut before each content */
-    enum splitter_prefix { PREFIX_NEVER, PREFIX_FIRST, PREFIX_ALWAYS } prefix; /* a space in front of the text */
+    bool cut; /* metaspace: cut before each content */
+    enum splitter_prefix {
+        PREFIX_NEVER,
+        PREFIX_FIRST,
+        PREFIX_ALWAYS
+    } prefix; /* a space in front of the text */
 };
 
 struct pre_tokenizer {

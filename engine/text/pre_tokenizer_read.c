@@ -4,7 +4,8 @@
 
 #include <string.h>
 
-static const char gpt2_words[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+static const char gpt2_words[] =
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
 /* A new step of a kind, or NULL with an error when there are too many. */
 static struct splitter *add_step(struct pre_tokenizer *pre, enum splitter_kind kind, struct error *err)
@@ -20,7 +21,8 @@ static struct splitter *add_step(struct pre_tokenizer *pre, enum splitter_kind k
 
 static enum status read_behavior(struct splitter *step, const json_t *component, struct error *err)
 {
-    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Removed", "Isolated", "MergedWithPrevious", "MergedWithNext",
+                                        "Contiguous"};
     const char *name;
     size_t length;
     enum status status = json_field_text(component, "behavior", &name, &length, err);
@@ -30,11 +32,13 @@ static enum status read_behavior(struct splitter *step, const json_t *component,
             return STATUS_OK;
         }
     }
-    return status ? status : error_set(err, STATUS_BAD_FILE, "%.40s: behavior \"%.40s\" is not supported",
-                                       json_component(component), name);
+    return status ? status
+                  : error_set(err, STATUS_BAD_FILE, "%.40s: behavior \"%.40s\" is not supported",
+                              json_component(component), name);
 }
 
-static enum status read_content(struct splitter *step, const json_t *component, const char *field, struct error *err)
+static enum status read_content(struct splitter *step, const json_t *component, const char *field,
+                                struct error *err)
 {
     const char *text;
     enum status status = json_field_char(component, field, &text, &step->content_length, err);
@@ -112,9 +116,9 @@ static enum status read_step(struct pre_tokenizer *pre, const json_t *component,
         const char *name;
         enum splitter_kind kind;
     } known[] = {
-        {"Split", SPLITTER_PATTERN},       {"ByteLevel", SPLITTER_BYTE_LEVEL},
-        {"Metaspace", SPLITTER_METASPACE}, {"Digits", SPLITTER_DIGITS},
-        {"Whitespace", SPLITTER_WORDS},    {"WhitespaceSplit", SPLITTER_SPACE},
+        {"Split", SPLITTER_PATTERN},           {"ByteLevel", SPLITTER_BYTE_LEVEL},
+        {"Metaspace", SPLITTER_METASPACE},     {"Digits", SPLITTER_DIGITS},
+        {"Whitespace", SPLITTER_WORDS},        {"WhitespaceSplit", SPLITTER_SPACE},
         {"Punctuation", SPLITTER_PUNCTUATION}, {"CharDelimiterSplit", SPLITTER_CHAR},
         {"BertPreTokenizer", SPLITTER_SPACE},  {"FixedLength", SPLITTER_LENGTH},
     };
@@ -149,7 +153,8 @@ static enum status read_step(struct pre_tokenizer *pre, const json_t *component,
     return STATUS_OK;
 }
 
-static enum status read_steps(struct pre_tokenizer *pre, const json_t *component, int depth, struct error *err)
+static enum status read_steps(struct pre_tokenizer *pre, const json_t *component, int depth,
+                              struct error *err)
 {
     if (strcmp(json_component(component), "Sequence") != 0 || depth == COMPONENT_STEPS)
         return read_step(pre, component, err);

@@ -8,8 +8,9 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* A search is cut into windows of start positions, so that the clock is seen even where nothing matches; from one start
- * position a pattern may backtrack some steps for each byte that is left. Together they bound any search. */
+/* A search is cut into windows of start positions, so that the clock is seen even where nothing matches; from
+ * one start position a pattern may backtrack some steps for each byte that is left. Together they bound any
+ * search. */
 enum { WINDOW = 64, STEPS_AT_LEAST = 20000, STEPS_PER_BYTE = 8, HEAP_KIB = 64 << 10, CALLS_PER_CLOCK = 16 };
 #define TIME_LIMIT_NS 10000000000
 
@@ -27,7 +28,8 @@ static pcre2_code *compile(const char *pattern, size_t length, int *error, size_
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
     pcre2_set_bsr(context, PCRE2_BSR_UNICODE);
     pcre2_set_parens_nest_limit(context, 100);
-    const uint32_t options = PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT | PCRE2_NEVER_BACKSLASH_C;
+    const uint32_t options =
+        PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_USE_OFFSET_LIMIT | PCRE2_NEVER_BACKSLASH_C;
     pcre2_code *code = pcre2_compile((PCRE2_SPTR)pattern, length, options, error, where, context);
     pcre2_compile_context_free(context);
     return code;
@@ -58,7 +60,8 @@ enum status regex_open(struct regex **out, const char *pattern, size_t length, s
         status = error_set(err, STATUS_BAD_FILE, "regular expression \"%.80s\": %s", pattern, message);
         goto out;
     }
-    pcre2_jit_compile(code, PCRE2_JIT_COMPLETE); /* without it the pattern is interpreted: slower, the same result */
+    pcre2_jit_compile(
+        code, PCRE2_JIT_COMPLETE); /* without it the pattern is interpreted: slower, the same result */
     *out = xmalloc(sizeof **out);
     (*out)->code = code;
 out:
@@ -94,8 +97,8 @@ static bool run_start(struct regex_run *run)
     return true;
 }
 
-enum regex_result regex_find(const struct regex *regex, struct regex_run *run, const char *text, size_t length,
-                             size_t from, size_t *begin, size_t *end)
+enum regex_result regex_find(const struct regex *regex, struct regex_run *run, const char *text,
+                             size_t length, size_t from, size_t *begin, size_t *end)
 {
     if (!run->deadline && !run_start(run))
         return REGEX_FAILED;
@@ -109,8 +112,8 @@ enum regex_result regex_find(const struct regex *regex, struct regex_run *run, c
         int found = pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK, run->matches,
                                 run->limits);
         if (found == PCRE2_ERROR_JIT_STACKLIMIT)
-            found = pcre2_match(regex->code, (PCRE2_SPTR)text, length, from, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
-                                run->matches, run->limits);
+            found = pcre2_match(regex->code, (PCRE2_SPTR)text, length, from,
+                                PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, run->matches, run->limits);
         if (found >= 0) {
             const PCRE2_SIZE *ends = pcre2_get_ovector_pointer(run->matches);
             *begin = ends[0];

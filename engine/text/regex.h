@@ -1,5 +1,6 @@
-/* The regular expressions of a tokenizer.json: Oniguruma's syntax (Ruby's flavour, which the tokenizers library uses),
- * rewritten for PCRE2 (regex_syntax.c) and run with limits (regex.c). PCRE2 appears nowhere else. */
+/* The regular expressions of a tokenizer.json: Oniguruma's syntax (Ruby's flavour, which the tokenizers
+ * library uses), rewritten for PCRE2 (regex_syntax.c, regex_property.c) and run with limits (regex.c). PCRE2
+ * appears nowhere else. */
 #ifndef VARGPT_ENGINE_TEXT_REGEX_H
 #define VARGPT_ENGINE_TEXT_REGEX_H
 
@@ -12,12 +13,13 @@
 
 struct regex;
 
-/* Compiles; STATUS_BAD_FILE for a mistake in the pattern and for what cannot be said in PCRE2. Immutable afterwards. */
+/* Compiles; STATUS_BAD_FILE for a mistake in the pattern and for what cannot be said in PCRE2. Immutable
+ * afterwards. */
 enum status regex_open(struct regex **out, const char *pattern, size_t length, struct error *err);
 void regex_close(struct regex *); /* accepts NULL */
 
-/* What one thread needs to search; zero-initialise, release when done. It also holds the clock that ends a search which
- * takes too long: the time allowed (10 s) is for all searches made with it. */
+/* What one thread needs to search; zero-initialise, release when done. It also holds the clock that ends a
+ * search which takes too long: the time allowed (10 s) is for all searches made with it. */
 struct regex_run {
     void *matches, *limits; /* PCRE2's */
     int64_t deadline;
@@ -31,11 +33,13 @@ enum regex_result {
     REGEX_FAILED, /* over a limit, or out of memory */
 };
 
-/* The first match in text[0..length) that begins at from or later: bytes *begin..*end-1. text must be valid UTF-8. */
-enum regex_result regex_find(const struct regex *, struct regex_run *, const char *text, size_t length, size_t from,
-                             size_t *begin, size_t *end);
+/* The first match in text[0..length) that begins at from or later: bytes *begin..*end-1. text must be valid
+ * UTF-8. */
+enum regex_result regex_find(const struct regex *, struct regex_run *, const char *text, size_t length,
+                             size_t from, size_t *begin, size_t *end);
 
-/* Rewrites an Oniguruma pattern for PCRE2 with UTF, UCP and MULTILINE set (regex_syntax.c). */
+/* Rewrites an Oniguruma pattern for PCRE2 with UTF, UCP and MULTILINE set (regex_syntax.c, regex_property.c).
+ */
 enum status regex_translate(const char *pattern, size_t length, struct buffer *out, struct error *err);
 
 /* True when PCRE2 compiles this pattern. */

@@ -69,7 +69,8 @@ static struct span repair(struct marked_text *out, struct span text)
         if (at == text.length)
             break;
         utf8_look(text.text + at, text.length - at, &bad);
-        marked_text_put(out, UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT), span_mark(span_part(text, at, at + bad)));
+        marked_text_put(out, UTF8_REPLACEMENT, strlen(UTF8_REPLACEMENT),
+                        span_mark(span_part(text, at, at + bad)));
         at += bad;
     }
     return marked_text_span(out);
@@ -128,12 +129,12 @@ static bool append_all(struct token_list *out, const int32_t *ids, size_t n)
     return true;
 }
 
-/* The ids from `start` on get what the post-processor adds, but no second prefix. */
-static bool add_template(const struct tokenizer *t, struct token_list *out, size_t start)
+/* The ids from `start` on get what the post-processor adds. */
+static bool add_template(const struct tokenizer *t, struct token_list *out, size_t start, bool once)
 {
     size_t n = out->count - start;
-    bool begun = t->n_prefix == 0 ||
-                 (n >= t->n_prefix && memcmp(out->ids + start, t->prefix, t->n_prefix * sizeof *t->prefix) == 0);
+    bool begun = t->n_prefix == 0 || (once && n >= t->n_prefix &&
+                                      memcmp(out->ids + start, t->prefix, t->n_prefix * sizeof *t->prefix) == 0);
     if (!begun) {
         if (!append_all(out, t->prefix, t->n_prefix)) /* makes the room */
             return false;
@@ -143,11 +144,13 @@ static bool add_template(const struct tokenizer *t, struct token_list *out, size
     return append_all(out, t->suffix, t->n_suffix);
 }
 
-enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t length, const struct byte_range *plain,
-                             size_t n_plain, unsigned flags, struct token_list *out, struct error *err)
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t length,
+                             const struct byte_range *plain, size_t n_plain, unsigned flags,
+                             struct token_list *out, struct error *err)
 {
     struct encoding e = {.tokenizer = t, .match_added = !(flags & TOKENIZER_PLAIN)};
-    bool marked = (e.match_added && n_plain > 0) || pre_tokenizer_needs_origin(&t->pre_tokenizer), fine = false;
+    bool marked = (e.match_added && n_plain > 0) || pre_tokenizer_needs_origin(&t->pre_tokenizer),
+         fine = false;
     size_t start = out->count;
     char *marks = NULL;
     encode_work_init(&e.work, &t->pre_tokenizer, &t->bpe, marked, out);
@@ -162,7 +165,9 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
         if (marked_text_failed(&e.input))
             goto out;
     }
-    fine = encode_text(&e, input) && (!(flags & TOKENIZER_ADD_SPECIAL) || add_template(t, out, start));
+    fine = encode_text(&e, input);
+    if (fine && (flags & (TOKENIZER_ADD_SPECIAL | TOKENIZER_ADD_ONCE)))
+        fine = add_template(t, out, start, flags & TOKENIZER_ADD_ONCE);
 out:
     marked_text_release(&e.spare);
     marked_text_release(&e.text);
@@ -195,7 +200,8 @@ const char *tokenizer_decoded_piece(const struct tokenizer *t, int32_t id, bool 
     return own->text;
 }
 
-void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buffer *out)
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                      struct buffer *out)
 {
     struct decoding decoding;
     decoding_init(&decoding, &t->decoder);

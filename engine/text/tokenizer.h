@@ -50,7 +50,8 @@ enum status tokenizer_open_vocab(struct tokenizer **out, const struct tokenizer_
 void tokenizer_close(struct tokenizer *); /* accepts NULL */
 
 enum tokenizer_flags {
-    TOKENIZER_ADD_SPECIAL = 1, /* apply the post-processor (e.g. <s> first), unless the ids already begin with its prefix */
+    TOKENIZER_ADD_SPECIAL = 1, /* apply the post-processor (e.g. <s> first), as the library does */
+    TOKENIZER_ADD_ONCE = 4,    /* the same, but no prefix that the ids already begin with: for rendered prompts */
     TOKENIZER_PLAIN = 2,       /* match no added token at all */
 };
 

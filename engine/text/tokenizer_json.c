@@ -1,7 +1,7 @@
 /* A tokenizer from the text of a tokenizer.json. */
+#include "engine/text/tokenizer_json.h"
 #include "base/memory.h"
 #include "engine/text/json_field.h"
-#include "engine/text/tokenizer_json.h"
 #include "engine/text/utf8.h"
 
 #include <stdlib.h>
@@ -13,37 +13,42 @@ static enum status bad(struct error *err, const char *what)
 }
 
 /* Makes room for the model's vocabulary and the added tokens, and fills in the first. */
-static enum status read_vocabulary(struct tokenizer *t, const json_t *vocab, const json_t *added, struct error *err)
+static enum status read_vocabulary(struct tokenizer *t, const json_t *vocab, const json_t *added,
+                                   struct error *err)
 {
     const char *piece;
     size_t length, bytes = 0, ids = 0, more = json_array_size(added), i;
     json_t *value;
     json_object_keylen_foreach((json_t *)vocab, piece, length, value)
     {
-        if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) >= VOCABULARY_MAX_IDS)
-            return error_set(err, STATUS_BAD_FILE, "tokenizer.json: piece \"%.60s\" has no id, or one that is too large",
-                             piece);
+        if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+            json_integer_value(value) >= VOCABULARY_MAX_IDS)
+            return error_set(err, STATUS_BAD_FILE,
+                             "tokenizer.json: piece \"%.60s\" has no id, or one that is too large", piece);
         if ((size_t)json_integer_value(value) >= ids)
             ids = (size_t)json_integer_value(value) + 1;
         bytes += length;
     }
-    json_array_foreach(added, i, value)
-        bytes += json_string_length(json_object_get(value, "content"));
+    json_array_foreach(added, i, value) bytes += json_string_length(json_object_get(value, "content"));
     if (more > ADDED_TOKENS_MAX || ids + more > VOCABULARY_MAX_IDS)
         return bad(err, "too many tokens");
-    if (!vocabulary_init(&t->vocabulary, json_object_size(vocab) + more, bytes, ids + json_object_size(vocab) + more))
-        return error_set(err, STATUS_NO_MEMORY, "no memory for a vocabulary of %zu pieces", json_object_size(vocab));
+    if (!vocabulary_init(&t->vocabulary, json_object_size(vocab) + more, bytes,
+                         ids + json_object_size(vocab) + more))
+        return error_set(err, STATUS_NO_MEMORY, "no memory for a vocabulary of %zu pieces",
+                         json_object_size(vocab));
     json_object_keylen_foreach((json_t *)vocab, piece, length, value)
     {
         if (!vocabulary_add(&t->vocabulary, (int32_t)json_integer_value(value), piece, length))
-            return error_set(err, STATUS_BAD_FILE, "tokenizer.json: two pieces have id %d, one of them \"%.60s\"",
+            return error_set(err, STATUS_BAD_FILE,
+                             "tokenizer.json: two pieces have id %d, one of them \"%.60s\"",
                              (int)json_integer_value(value), piece);
     }
     return STATUS_OK;
 }
 
 /* The two sides of merge number i. */
-static bool merge_sides(const json_t *merge, const char **left, size_t *n_left, const char **right, size_t *n_right)
+static bool merge_sides(const json_t *merge, const char **left, size_t *n_left, const char **right,
+                        size_t *n_right)
 {
     if (json_is_string(merge)) {
         *left = json_string_value(merge);
@@ -66,8 +71,8 @@ static bool merge_sides(const json_t *merge, const char **left, size_t *n_left, 
     return true;
 }
 
-static enum status read_merges(struct tokenizer *t, const json_t *merges, int32_t model_size, const bool *in_model,
-                               struct error *err)
+static enum status read_merges(struct tokenizer *t, const json_t *merges, int32_t model_size,
+                               const bool *in_model, struct error *err)
 {
     struct buffer joined;
     buffer_init(&joined, BUFFER_NO_LIMIT);
@@ -89,13 +94,15 @@ static enum status read_merges(struct tokenizer *t, const json_t *merges, int32_
             status = error_set(err, STATUS_NO_MEMORY, "no memory for merges");
             break;
         }
-        int32_t a = vocabulary_find(&t->vocabulary, left, n_left), b = vocabulary_find(&t->vocabulary, right, n_right);
+        int32_t a = vocabulary_find(&t->vocabulary, left, n_left),
+                b = vocabulary_find(&t->vocabulary, right, n_right);
         int32_t id = vocabulary_find(&t->vocabulary, joined.data, joined.length);
         int32_t all[3] = {a, b, id};
         for (int k = 0; k < 3 && !status; k++)
             if (all[k] < 0 || all[k] >= model_size || !in_model[all[k]])
-                status = error_set(err, STATUS_BAD_FILE, "tokenizer.json: merge %zu, \"%.40s\", is of unknown pieces", i,
-                                   joined.data);
+                status =
+                    error_set(err, STATUS_BAD_FILE,
+                              "tokenizer.json: merge %zu, \"%.40s\", is of unknown pieces", i, joined.data);
         if (!status && n_left > 0 && n_right > 0 && !t->hidden[id])
             bpe_add_merge(&t->bpe, a, b, (uint32_t)i, id);
     }
@@ -116,8 +123,8 @@ static enum status check_off(const json_t *model, struct error *err)
     return STATUS_OK;
 }
 
-static enum status read_options(struct tokenizer *t, const json_t *model, const bool *in_model, int32_t model_size,
-                                struct bpe_options *options, struct error *err)
+static enum status read_options(struct tokenizer *t, const json_t *model, const bool *in_model,
+                                int32_t model_size, struct bpe_options *options, struct error *err)
 {
     const json_t *unk = json_object_get(model, "unk_token");
     *options = (struct bpe_options){.unk = -1, .hidden = t->hidden};
@@ -133,7 +140,8 @@ static enum status read_options(struct tokenizer *t, const json_t *model, const 
     return status ? status : check_off(model, err);
 }
 
-static enum status read_model(struct tokenizer *t, const json_t *model, const json_t *added, struct error *err)
+static enum status read_model(struct tokenizer *t, const json_t *model, const json_t *added,
+                              struct error *err)
 {
     const json_t *type = json_object_get(model, "type"), *merges = json_object_get(model, "merges");
     const json_t *vocab = json_object_get(model, "vocab");
@@ -177,7 +185,8 @@ enum status tokenizer_open_json(struct tokenizer **out, const char *json, size_t
     *out = NULL;
     json_t *root = json_loadb(json, length, JSON_ALLOW_NUL, &json_error);
     if (!root)
-        return error_set(err, STATUS_BAD_FILE, "tokenizer.json: %s at line %d", json_error.text, json_error.line);
+        return error_set(err, STATUS_BAD_FILE, "tokenizer.json: %s at line %d", json_error.text,
+                         json_error.line);
     struct tokenizer *t = xcalloc(1, sizeof *t);
     const json_t *added = json_object_get(root, "added_tokens");
     enum status status = normalizer_read(&t->normalizer, json_object_get(root, "normalizer"), err);

@@ -12,12 +12,12 @@ enum { TEMPLATE_IDS = 64 }; /* most ids the post-processor may put before or beh
 struct tokenizer {
     struct vocabulary vocabulary; /* the model's pieces and the added tokens */
     bool *special;                /* [vocabulary.size] */
-    bool *hidden;                 /* [vocabulary.size] ids that text may not turn into: special or not the model's */
+    bool *hidden; /* [vocabulary.size] ids that text may not turn into: special or not the model's */
     struct spelling {
         int32_t id;
         uint32_t length;
         char *text;
-    } *spelling; /* [spellings] by id: added tokens that are decoded in their normalized form */
+    } * spelling; /* [spellings] by id: added tokens that are decoded in their normalized form */
     size_t spellings;
     struct bpe bpe;
     struct added_tokens added;            /* searched for in the text as it is */
@@ -32,7 +32,8 @@ struct tokenizer {
 /* Fills in special and hidden for a vocabulary that is complete: all false. False when memory is short. */
 bool tokenizer_make_flags(struct tokenizer *);
 
-/* What the decoder gets for an id: its piece, mostly; NULL when it has none or is special and those are skipped. */
+/* What the decoder gets for an id: its piece, mostly; NULL when it has none or is special and those are
+ * skipped. */
 const char *tokenizer_decoded_piece(const struct tokenizer *, int32_t id, bool skip_special, size_t *length);
 
 #endif

@@ -1,5 +1,5 @@
-/* A tokenizer from the vocabulary of a GGUF file. It is made so that a file converted from a checkpoint gives the ids
- * that the checkpoint's tokenizer.json gives. */
+/* A tokenizer from the vocabulary of a GGUF file. It is made so that a file converted from a checkpoint gives
+ * the ids that the checkpoint's tokenizer.json gives. */
 #include "base/memory.h"
 #include "engine/text/pre_names.h"
 #include "engine/text/tokenizer_parts.h"
@@ -54,8 +54,10 @@ static enum status read_added(struct tokenizer *t, const struct tokenizer_vocab 
         if ((!t->special[id] && type != TYPE_USER_DEFINED) || length == 0)
             continue;
         if (length > ADDED_TOKEN_BYTES)
-            return error_set(err, STATUS_BAD_FILE, "piece %zu is longer than %d bytes", id, ADDED_TOKEN_BYTES);
-        struct added_token added = {.text = (char *)v->piece[id], .length = (uint32_t)length, .id = (int32_t)id};
+            return error_set(err, STATUS_BAD_FILE, "piece %zu is longer than %d bytes", id,
+                             ADDED_TOKEN_BYTES);
+        struct added_token added = {
+            .text = (char *)v->piece[id], .length = (uint32_t)length, .id = (int32_t)id};
         if (!added_tokens_add(&t->added, &added))
             return no_memory(err);
     }
@@ -75,7 +77,8 @@ struct half_merges {
     size_t count, capacity;
 };
 
-/* The better score first; of equal ones the longer left half, then the longer right half, then the order made. */
+/* The better score first; of equal ones the longer left half, then the longer right half, then the order
+ * made. */
 static int compare_merges(const void *a, const void *b)
 {
     const struct half_merge *x = a, *y = b;
@@ -120,7 +123,8 @@ static bool add_halves(const struct vocabulary *v, struct half_merges *merges, i
             merges->at = grown;
             merges->capacity = capacity;
         }
-        merges->at[merges->count++] = (struct half_merge){score, at_char, chars - at_char, 0, left, right, id};
+        merges->at[merges->count++] =
+            (struct half_merge){score, at_char, chars - at_char, 0, left, right, id};
     }
     if (merges->count > first)
         qsort(merges->at + first, merges->count - first, sizeof *merges->at, compare_halves);
@@ -133,7 +137,8 @@ static bool add_halves(const struct vocabulary *v, struct half_merges *merges, i
 static enum status make_scored(struct tokenizer *t, const struct tokenizer_vocab *v, struct error *err)
 {
     struct half_merges merges = {0};
-    struct bpe_options options = {.unk = v->unk, .fuse_unk = true, .byte_fallback = true, .hidden = t->hidden};
+    struct bpe_options options = {
+        .unk = v->unk, .fuse_unk = true, .byte_fallback = true, .hidden = t->hidden};
     enum status status = STATUS_OK;
     if (!v->score)
         return error_set(err, STATUS_BAD_FILE, "the vocabulary has no scores");

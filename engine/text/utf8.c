@@ -2,7 +2,8 @@
 
 #include <string.h>
 
-/* The bytes a character with this first byte has, and the range of its second byte (the standard's table 3-7). */
+/* The bytes a character with this first byte has, and the range of its second byte (the standard's table
+ * 3-7). */
 static size_t first_byte(unsigned char c, unsigned char *low, unsigned char *high)
 {
     *low = c == 0xE0 ? 0xA0 : c == 0xF0 ? 0x90 : 0x80;

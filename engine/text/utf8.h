@@ -1,6 +1,6 @@
-/* UTF-8, as the tokenizer needs it: checked reading one character at a time, and lossy reading by the rule that Rust's
- * and Python's libraries share (Unicode 16, section 3.9, "maximal subparts"): each longest prefix of a character that
- * is cut short becomes one U+FFFD. */
+/* UTF-8, as the tokenizer needs it: checked reading one character at a time, and lossy reading by the rule
+ * that Rust's and Python's libraries share (Unicode 16, section 3.9, "maximal subparts"): each longest prefix
+ * of a character that is cut short becomes one U+FFFD. */
 #ifndef VARGPT_ENGINE_TEXT_UTF8_H
 #define VARGPT_ENGINE_TEXT_UTF8_H
 
@@ -18,7 +18,8 @@ enum utf8_kind {
     UTF8_CUT,     /* the text ends inside what may be a character */
 };
 
-/* Looks at the n > 0 bytes at s: how many of them (*length) belong to the first character or to its damaged remains. */
+/* Looks at the n > 0 bytes at s: how many of them (*length) belong to the first character or to its damaged
+ * remains. */
 enum utf8_kind utf8_look(const char *s, size_t n, size_t *length);
 
 /* The bytes of the longest prefix that is whole characters only. */

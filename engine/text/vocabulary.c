@@ -63,7 +63,8 @@ static int32_t *find_slot(const struct vocabulary *v, const char *piece, size_t 
     uint32_t i = (uint32_t)hash_of(v->seed, piece, length) & (v->slots - 1);
     for (;; i = (i + 1) & (v->slots - 1)) {
         int32_t id = v->slot[i];
-        if (id < 0 || (v->piece[id].length == length && memcmp(v->bytes + v->piece[id].offset, piece, length) == 0))
+        if (id < 0 ||
+            (v->piece[id].length == length && memcmp(v->bytes + v->piece[id].offset, piece, length) == 0))
             return &v->slot[i];
     }
 }

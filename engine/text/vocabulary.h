@@ -15,16 +15,16 @@ struct vocabulary {
     struct vocabulary_piece {
         uint32_t offset, length;
         bool present;
-    } *piece;        /* [size] by id */
-    int32_t size;    /* one more than the largest id present */
-    int32_t *slot;   /* [slots] id, or -1 */
-    uint32_t slots;  /* a power of two */
-    uint64_t seed;   /* so that a file cannot choose its collisions */
+    } * piece;      /* [size] by id */
+    int32_t size;   /* one more than the largest id present */
+    int32_t *slot;  /* [slots] id, or -1 */
+    uint32_t slots; /* a power of two */
+    uint64_t seed;  /* so that a file cannot choose its collisions */
     size_t count;
 };
 
-/* Makes room for count pieces of together bytes bytes with ids below ids (checked by the caller against the maximum).
- * False when memory is short; release in any case. */
+/* Makes room for count pieces of together bytes bytes with ids below ids (checked by the caller against the
+ * maximum). False when memory is short; release in any case. */
 bool vocabulary_init(struct vocabulary *, size_t count, size_t bytes, size_t ids);
 void vocabulary_release(struct vocabulary *);
 

@@ -1,16 +1,15 @@
-/* A stand-in for the engine, for tests of the HTTP side: a token is a byte, a request is a thread, and the last user
- * message says what happens. What is behind the first word is echoed.
- *   /wait            nothing, until cancelled          /slow            10 ms a token
- *   /forever         tokens until cancelled            /draw            text, a picture, text
- *   /fail            fails as a device would           /flood           100,000 tokens at once
+/* A stand-in for the engine, for tests of the HTTP side: a token is a byte, a request is a thread, and the
+ * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
+ * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
+ * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
  *   /cancelled       says how many were cancelled
  */
+#include "tests/server/fake_engine.h"
 #include "base/clock.h"
 #include "base/memory.h"
 #include "engine/prompt.h"
 #include "engine/text/text_stream.h"
 #include "engine/text/utf8.h"
-#include "tests/server/fake_engine.h"
 
 #include <math.h>
 #include <pthread.h>
@@ -19,7 +18,16 @@
 #include <string.h>
 #include <time.h>
 
-enum { ID_END = 256, ID_IMAGE = 257, ID_DRAW = 258, VOCAB = 300, CONTEXT = 400000, SIDE = 64, CODES = 680, SCALES = 10 };
+enum {
+    ID_END = 256,
+    ID_IMAGE = 257,
+    ID_DRAW = 258,
+    VOCAB = 300,
+    CONTEXT = 400000,
+    SIDE = 64,
+    CODES = 680,
+    SCALES = 10
+};
 enum { SEEN_ROWS = 16, MAX_RUNNING = 4096 };
 
 struct tokenizer {
@@ -49,8 +57,10 @@ struct engine {
 struct engine *fake_engine_open(int max_running)
 {
     struct engine *e = xcalloc(1, sizeof *e);
-    e->config = (struct model_config){.kind = MODEL_VARGPT, .name = "fake", .image_id = ID_IMAGE, .temperature = 1, .top_p = 1};
+    e->config = (struct model_config){
+        .kind = MODEL_VARGPT, .name = "fake", .image_id = ID_IMAGE, .temperature = 1, .top_p = 1};
     e->config.llm.vocab = VOCAB;
+    e->config.drawing.n_scales = SCALES;
     e->max_running = max_running ? max_running : MAX_RUNNING;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
@@ -111,7 +121,10 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
         unsigned char c = (unsigned char)text[i];
         for (int k = 0; k < r->request->text.top_logprobs; k++)
             top[k] = (struct token_logprob){(c + k) % 256, k < 19 ? -0.5f - (float)k : -INFINITY};
-        tell(r, &(struct event){.type = EVENT_TOKEN, .id = c, .logprob = r->request->text.logprobs ? -0.5f : 0, .top = top,
+        tell(r, &(struct event){.type = EVENT_TOKEN,
+                                .id = c,
+                                .logprob = r->request->text.logprobs ? -0.5f : 0,
+                                .top = top,
                                 .n_top = r->request->text.top_logprobs});
     }
 }
@@ -130,10 +143,16 @@ static void draw(struct run *r, struct usage *usage, int index)
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
         bool last = scale == SCALES - 1;
-        if (last || r->request->draw.previews)
-            tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW, .picture = &picture,
-                                    .picture_index = index, .scale = scale, .n_scales = SCALES, .seed = seed,
-                                    .ordinal = ordinal, .codes = last ? codes : NULL, .n_codes = last ? CODES : 0});
+        if (last || r->request->draw.previews >> scale & 1)
+            tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW,
+                                    .picture = &picture,
+                                    .picture_index = index,
+                                    .scale = scale,
+                                    .n_scales = SCALES,
+                                    .seed = seed,
+                                    .ordinal = ordinal,
+                                    .codes = last ? codes : NULL,
+                                    .n_codes = last ? CODES : 0});
     }
     usage->picture_tokens += CODES;
     free(rgb);
@@ -234,8 +253,10 @@ static void *run_thread(void *context)
     if (err.status)
         tell(r, &(struct event){.type = EVENT_FAILED, .error = &err});
     else
-        tell(r, &(struct event){.type = EVENT_DONE, .usage = usage,
-                                .finish = max >= 0 && usage.text_tokens >= max ? FINISH_LENGTH : FINISH_STOP});
+        tell(r,
+             &(struct event){.type = EVENT_DONE,
+                             .usage = usage,
+                             .finish = max >= 0 && usage.text_tokens >= max ? FINISH_LENGTH : FINISH_STOP});
     free(text);
     end_run(r);
     return NULL;
@@ -312,7 +333,8 @@ void engine_look(struct engine *e, struct engine_status *out)
 struct request *request_new(void)
 {
     struct request *r = xcalloc(1, sizeof *r);
-    r->text = (struct text_options){.filter = {.temperature = 1, .top_p = 1}, .repetition_penalty = 1, .max_tokens = -1};
+    r->text = (struct text_options){
+        .filter = {.temperature = 1, .top_p = 1}, .repetition_penalty = 1, .max_tokens = -1};
     r->draw = (struct draw_options){.filter = {1, 900, 0.96f, 0}, .guidance = 1.5f, .max_pictures = 4};
     return r;
 }
@@ -354,13 +376,14 @@ static void add_text(struct token_list *list, const char *text, size_t n)
         token_list_append(list, (unsigned char)text[i]);
 }
 
-enum status prompt_build(const struct engine *e, const struct prompt_message *message, size_t n, bool generation_prompt,
-                         struct request *r, struct error *err)
+enum status prompt_build(const struct engine *e, const struct prompt_message *message, size_t n,
+                         bool generation_prompt, struct request *r, struct error *err)
 {
     struct token_list list = {0};
     (void)e;
     for (size_t m = 0; m < n; m++) {
-        add_text(&list, strcmp(message[m].role, "user") ? "OTHER: " : "USER: ", strcmp(message[m].role, "user") ? 7 : 6);
+        add_text(&list, strcmp(message[m].role, "user") ? "OTHER: " : "USER: ",
+                 strcmp(message[m].role, "user") ? 7 : 6);
         for (size_t p = 0; p < message[m].n_parts; p++) {
             const struct prompt_part *part = &message[m].part[p];
             if (part->kind == PROMPT_TEXT) {
@@ -385,7 +408,8 @@ enum status prompt_build(const struct engine *e, const struct prompt_message *me
     r->ids = NULL;
     r->picture = NULL;
     r->n_ids = r->n_pictures = 0;
-    return error_set(err, STATUS_TOO_LARGE, "the prompt has %zu tokens, the context holds %d", list.count, CONTEXT);
+    return error_set(err, STATUS_TOO_LARGE, "the prompt has %zu tokens, the context holds %d", list.count,
+                     CONTEXT);
 }
 
 /* ---- the tokenizer: bytes ---- */
@@ -405,8 +429,9 @@ void token_list_release(struct token_list *list)
     *list = (struct token_list){0};
 }
 
-enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n, const struct byte_range *plain,
-                             size_t n_plain, unsigned flags, struct token_list *out, struct error *err)
+enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t n,
+                             const struct byte_range *plain, size_t n_plain, unsigned flags,
+                             struct token_list *out, struct error *err)
 {
     (void)t, (void)plain, (void)n_plain, (void)err;
     if (flags & TOKENIZER_ADD_SPECIAL)
@@ -415,7 +440,8 @@ enum status tokenizer_encode(const struct tokenizer *t, const char *text, size_t
     return STATUS_OK;
 }
 
-void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special, struct buffer *out)
+void tokenizer_decode(const struct tokenizer *t, const int32_t *ids, size_t n, bool skip_special,
+                      struct buffer *out)
 {
     (void)t, (void)skip_special;
     for (size_t i = 0; i < n; i++)

@@ -1,6 +1,6 @@
 /* The server over the stand-in engine, for tests of the HTTP side:
- *     fake_server [host=H] [port=N] [running=N] [body=BYTES] [connections=N] [drain=N] [loading=SECONDS] [model=NAME]
- * Prints its port, and ends at SIGTERM or SIGINT. */
+ *     fake_server [host=H] [port=N] [running=N] [body=BYTES] [connections=N] [drain=N] [loading=SECONDS]
+ * [model=NAME] Prints its port, and ends at SIGTERM or SIGINT. */
 #include "base/log.h"
 #include "server/server.h"
 #include "tests/server/fake_engine.h"

@@ -292,7 +292,7 @@ def test_picture_limits(fake):
 
 
 BAD = [
-    ("model", None), ("model", 3), ("model", "other"), ("messages", None), ("messages", []), ("messages", "x"), ("messages", {}),
+    ("model", 3), ("model", "other"), ("messages", None), ("messages", []), ("messages", "x"), ("messages", {}),
     ("messages", [3]), ("messages", [{}]), ("messages", [{"role": "user"}]), ("messages", [{"role": "boss", "content": "x"}]),
     ("messages", [{"role": 3, "content": "x"}]), ("messages", [{"role": "user", "content": 3}]),
     ("messages", [{"role": "user", "content": None}]), ("messages", [{"role": "user", "content": [3]}]),
@@ -327,6 +327,7 @@ BAD = [
     ("image_config", {"output_format": "gif"}), ("image_config", {"output_format": "tiff"}), ("image_config", {"partial_images": 10}),
     ("image_config", {"top_p": 0}), ("image_config", {"top_k": -1}), ("image_config", {"seed": "a"}), ("image_config", {"output_compression": 101}),
     ("mixed_format", "html"), ("max_images", 0), ("max_images", 17), ("ignore_eos", 1),
+    ("priority", "high"), ("priority", 2 ** 40), ("cache_salt", 3),
 ]
 
 
@@ -383,6 +384,10 @@ def test_any_model_name(start):
     named = start(model="org/name")
     assert named.http.get("/v1/models/org/name").json()["id"] == "org/name"
     assert named.http.get("/v1/models/org%2Fname").json()["id"] == "org/name"
+
+
+def test_the_model_may_be_left_out(fake):
+    assert fake.post("/v1/chat/completions", {"messages": user("x")}).status_code == 200
 
 
 def test_tokenize(fake):

@@ -3,6 +3,7 @@
 #include "cpu/cpu_backend.h"
 #include "engine/engine.h"
 
+#include "base/clock.h"
 #include "base/memory.h"
 
 #include <pthread.h>
@@ -217,7 +218,7 @@ static struct heard *run_alone(struct engine *e, struct request *r)
     return h;
 }
 
-enum { CROWD = 12 };
+enum { CROWD = 8 };
 
 static struct request *crowd_member(const struct engine *e, int i)
 {
@@ -230,30 +231,46 @@ static struct request *crowd_member(const struct engine *e, int i)
     }
 }
 
-/* Each alone on one thread, in whole prompts; then all at once as `options` has it. */
-static uint64_t compare_crowd(struct engine_options options)
+/* What each of the crowd gets alone, on one thread, in whole prompts. Computed once. */
+static struct heard *heard_alone[CROWD];
+
+static int listen_alone(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
+    for (int i = 0; i < CROWD; i++) {
+        heard_alone[i] = run_alone(w.engine, crowd_member(w.engine, i));
+        assert_int_equal(heard_alone[i]->status, STATUS_OK);
+    }
+    world_close(&w);
+    return 0;
+}
+
+static int forget_alone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CROWD; i++)
+        heard_free(heard_alone[i]);
+    return 0;
+}
+
+/* All at once, as `options` has it. */
+static struct engine_status compare_crowd(struct engine_options options)
 {
     struct engine_status looked;
-    struct world alone = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
-    struct heard *want[CROWD], *got[CROWD];
-    for (int i = 0; i < CROWD; i++) {
-        want[i] = run_alone(alone.engine, crowd_member(alone.engine, i));
-        assert_int_equal(want[i]->status, STATUS_OK);
-    }
-    world_close(&alone);
     struct world w = world_open(options, 2);
+    struct heard *got[CROWD];
     for (int i = 0; i < CROWD; i++)
         got[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++) {
         heard_wait(got[i]);
-        assert_same(want[i], got[i]);
-        heard_free(want[i]);
+        assert_same(heard_alone[i], got[i]);
         heard_free(got[i]);
     }
     assert_no_pages_held(w.engine);
     engine_look(w.engine, &looked);
     world_close(&w);
-    return looked.preemptions;
+    return looked;
 }
 
 static void test_same_bytes_in_a_crowd(void **state)
@@ -268,13 +285,71 @@ static void test_same_bytes_in_small_steps(void **state)
     compare_crowd((struct engine_options){.max_sequences = 5, .step_rows = 1});
 }
 
+/* No patience at all: chats come in between the layers of everything else. */
+static void test_same_bytes_with_interludes(void **state)
+{
+    (void)state;
+    struct engine_options options = {.max_sequences = 16, .token_wait_steps = 1, .token_wait_ms = 1};
+    assert_true(compare_crowd(options).interludes > 0);
+}
+
 /* Room for two pictures' positions and a half: text must give its pages back, pictures must wait. */
 static void test_same_bytes_when_pages_are_short(void **state)
 {
     (void)state;
     size_t position = 2 * 3 * 64 * sizeof(float), picture = 2 * 3 * 2 * 128 * sizeof(float) * 688;
     struct engine_options options = {.max_sequences = 12, .cache_bytes = picture + 1700 * position};
-    assert_true(compare_crowd(options) > 0);
+    assert_true(compare_crowd(options).preemptions > 0);
+}
+
+/* Same prompts again: their pages are there, and what comes out is the same. */
+static void test_same_bytes_from_cached_prefixes(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
+    struct heard *first[CROWD], *second[CROWD];
+    for (int i = 0; i < CROWD; i++)
+        first[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
+    for (int i = 0; i < CROWD; i++)
+        heard_wait(first[i]);
+    for (int i = 0; i < CROWD; i++)
+        second[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
+    for (int i = 0; i < CROWD; i++) {
+        heard_wait(second[i]);
+        assert_same(heard_alone[i], second[i]);
+        int prompt = second[i]->last.usage.prompt_tokens;
+        assert_int_equal(second[i]->last.usage.cached_tokens, i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
+        heard_free(first[i]);
+        heard_free(second[i]);
+    }
+    struct request *salted = crowd_member(w.engine, 0);
+    salted->cache_salt[3] = 1;
+    struct heard *h = run_alone(w.engine, salted);
+    assert_int_equal(h->last.usage.cached_tokens, 0);
+    heard_free(h);
+    assert_no_pages_held(w.engine);
+    world_close(&w);
+}
+
+/* Choices of one request, submitted together: the prompt is computed once. */
+static void test_choices_share_their_prompt(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
+    struct heard *h[4];
+    for (uint32_t i = 0; i < 4; i++) {
+        struct request *r = text_request(700, 3);
+        r->choice = i;
+        h[i] = submit(w.engine, r, NULL);
+    }
+    for (int i = 0; i < 4; i++) {
+        heard_wait(h[i]);
+        assert_int_equal(h[i]->last.usage.cached_tokens, i ? 699 / 16 * 16 : 0);
+    }
+    assert_memory_not_equal(h[0]->id, h[1]->id, 20 * sizeof(int32_t));
+    for (int i = 0; i < 4; i++)
+        heard_free(h[i]);
+    world_close(&w);
 }
 
 static void test_picture_in_the_middle(void **state)
@@ -343,7 +418,7 @@ static void test_previews(void **state)
     (void)state;
     struct world w = world_open((struct engine_options){0}, 2);
     struct request *r = drawing_request(10, 3);
-    r->draw.previews = true;
+    r->draw.previews = ~0u;
     struct heard *with = run_alone(w.engine, r), *without = run_alone(w.engine, drawing_request(10, 3));
     assert_int_equal(with->n_previews, engine_config(w.engine)->drawing.n_scales - 1);
     assert_int_equal(without->n_previews, 0);
@@ -383,6 +458,61 @@ static void test_cancel_frees_pages_and_spares_others(void **state)
     struct heard *all[] = {want, h, drawing, other, fourth, queued};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         heard_free(all[i]);
+    world_close(&w);
+}
+
+static void test_deadlines_and_priorities(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 1}, 2);
+    struct request *r = text_request(20, 1);
+    r->text.max_tokens = -1;
+    r->deadline_ns = clock_ns() + 150 * 1000 * 1000;
+    struct heard *late = submit(w.engine, r, NULL);
+    struct heard *low = submit(w.engine, text_request(20, 2), NULL);
+    r = text_request(20, 3);
+    r->priority = -1;
+    struct heard *high = submit(w.engine, r, NULL);
+    r = text_request(20, 4);
+    r->deadline_ns = clock_ns() - 1;
+    struct heard *never = submit(w.engine, r, NULL);
+    heard_wait(low);
+    pthread_mutex_lock(&high->lock);
+    assert_true(high->done); /* it came last and was served before */
+    pthread_mutex_unlock(&high->lock);
+    heard_wait(late);
+    heard_wait(never);
+    assert_int_equal(late->status, STATUS_TIMEOUT);
+    assert_int_equal(never->status, STATUS_TIMEOUT);
+    assert_int_equal(never->n_ids, 0);
+    assert_int_equal(low->status, STATUS_OK);
+    assert_no_pages_held(w.engine);
+    struct heard *all[] = {late, low, high, never};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        heard_free(all[i]);
+    world_close(&w);
+}
+
+/* The same picture in two conversations: looked at once, and seen the same. */
+static void test_seen_pictures_are_remembered(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){0}, 2);
+    struct engine_status looked;
+    struct request *r = seeing_request(w.engine, 3), *alone = request_copy(r);
+    r->ids[1] = 400; /* so that no page is shared */
+    struct request *other = request_copy(r);
+    struct heard *first = run_alone(w.engine, alone), *second = run_alone(w.engine, r);
+    engine_look(w.engine, &looked);
+    assert_int_equal(looked.pictures_seen, 2);
+    assert_int_equal(looked.pictures_remembered, 1);
+    struct world fresh = world_open((struct engine_options){0}, 2);
+    struct heard *want = run_alone(fresh.engine, other);
+    assert_same(want, second);
+    world_close(&fresh);
+    heard_free(first);
+    heard_free(second);
+    heard_free(want);
     world_close(&w);
 }
 
@@ -476,14 +606,19 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_a_crowd),
         cmocka_unit_test(test_same_bytes_in_small_steps),
+        cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
+        cmocka_unit_test(test_same_bytes_from_cached_prefixes),
+        cmocka_unit_test(test_choices_share_their_prompt),
         cmocka_unit_test(test_picture_in_the_middle),
         cmocka_unit_test(test_drawn_picture_comes_back),
         cmocka_unit_test(test_previews),
         cmocka_unit_test(test_cancel_frees_pages_and_spares_others),
+        cmocka_unit_test(test_deadlines_and_priorities),
+        cmocka_unit_test(test_seen_pictures_are_remembered),
         cmocka_unit_test(test_closing_ends_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_request_copy),
     };
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, listen_alone, forget_alone);
 }

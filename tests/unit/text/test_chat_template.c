@@ -173,7 +173,7 @@ static void check_golden(json_t *golden)
 static void test_goldens(void **state)
 {
     (void)state;
-    json_t *cases = load_json(TEMPLATES "cases.json");
+    json_t *cases = load_json(TEMPLATES "renderings.json");
     assert_true(json_array_size(cases) > 500);
     for (size_t i = 0; i < json_array_size(cases); i++)
         check_golden(json_array_get(cases, i));
@@ -313,7 +313,7 @@ static void test_origin(void **state)
     check_marks("{{ " C " | indent(2) }}", "a\nb", "[a]\n  [b]");
     check_marks("{{ {'k': " C "} }}{{ [" C "] }}", "x", "{'k': '[x]'}['[x]']");
     check_marks("{{ " C " | default('y') }}{{ " C " or 'z' }}{{ 'u' if " C " }}", "x", "[xx]u");
-    check_marks("{{ " C " | map('upper') | join }}{{ " C ".center(3, '*') }}", "x", "[X]*[x]*");
+    check_marks("{{ [" C "] | map('upper') | join }}{{ " C ".center(3, '*') }}", "x", "[X]*[x]*");
 }
 
 static void test_markers(void **state)

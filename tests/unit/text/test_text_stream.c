@@ -7,7 +7,8 @@ static const char llama[] =
     "{'added_tokens':[{'id':0,'content':'<s>','special':true}],"
     "'decoder':{'type':'Sequence','decoders':[{'type':'Replace','pattern':{'String':'_'},'content':' '},"
     "{'type':'ByteFallback'},{'type':'Fuse'},{'type':'Strip','content':' ','start':1,'stop':0}]},"
-    "'model':{'type':'BPE','byte_fallback':true,'vocab':{'<s>':0,'_a':1,'b':2,'_':3,'<0xE4>':4,'<0xB8>':5,'<0xAD>':6,"
+    "'model':{'type':'BPE','byte_fallback':true,'vocab':{'<s>':0,'_a':1,'b':2,'_':3,'<0xE4>':4,'<0xB8>':5,'<"
+    "0xAD>':6,"
     "'<0x41>':7,'<0xFF>':8,'<0x+F>':9,'<0xgg>':10},'merges':[]}}";
 
 static const char *const bytes_of = "\xE4\xB8\xAD";
@@ -25,12 +26,19 @@ static void test_runs(void **state)
     struct tokenizer *t = open_good(llama);
     expect(t, (const int32_t[]){1, 1, 2}, 3, "a ab");
     expect(t, (const int32_t[]){3, 3, 1}, 3, "  a");
-    expect(t, (const int32_t[]){4, 5, 6, 2}, 4, "\xE4\xB8\xAD" "b");
-    expect(t, (const int32_t[]){7, 4, 5, 6, 7}, 5, "A\xE4\xB8\xAD" "A");
-    expect(t, (const int32_t[]){7, 4, 5, 2}, 4, REPLACED REPLACED REPLACED "b"); /* all bytes of the run, the A too */
+    expect(t, (const int32_t[]){4, 5, 6, 2}, 4,
+           "\xE4\xB8\xAD"
+           "b");
+    expect(t, (const int32_t[]){7, 4, 5, 6, 7}, 5,
+           "A\xE4\xB8\xAD"
+           "A");
+    expect(t, (const int32_t[]){7, 4, 5, 2}, 4,
+           REPLACED REPLACED REPLACED "b"); /* all bytes of the run, the A too */
     expect(t, (const int32_t[]){7, 4, 5}, 3, REPLACED REPLACED REPLACED);
     expect(t, (const int32_t[]){8, 7}, 2, REPLACED REPLACED);
-    expect(t, (const int32_t[]){4, 5, 0, 6, 99, -1, 2}, 7, "\xE4\xB8\xAD" "b"); /* what gives no text ends no run */
+    expect(t, (const int32_t[]){4, 5, 0, 6, 99, -1, 2}, 7,
+           "\xE4\xB8\xAD"
+           "b"); /* what gives no text ends no run */
     expect(t, (const int32_t[]){9, 10}, 2, "\x0F<0xgg>");
     expect(t, NULL, 0, "");
     tokenizer_close(t);
@@ -85,14 +93,16 @@ static void test_random(void **state)
         "{'type':'Strip','content':'b','start':1,'stop':1}",
         "{'type':'Sequence','decoders':[{'type':'ByteFallback'},{'type':'Fuse'},"
         "{'type':'Strip','content':'b','start':2,'stop':2}]}",
-        "{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'Replace','pattern':{'Regex':'b+_?'},'content':'-'},"
+        "{'type':'Sequence','decoders':[{'type':'Fuse'},{'type':'Replace','pattern':{'Regex':'b+_?'},'"
+        "content':'-'},"
         "{'type':'ByteFallback'},{'type':'Strip','content':'-','start':1,'stop':0}]}",
         "{'type':'Sequence','decoders':[{'type':'ByteLevel'},{'type':'ByteLevel'}]}",
     };
     for (size_t k = 0; k < sizeof decoders / sizeof decoders[0]; k++) {
         char json[2000];
         const char *behind = strstr(llama, "'model'");
-        snprintf(json, sizeof json, "{'added_tokens':[{'id':0,'content':'<s>','special':true}],'decoder':%s,%s", decoders[k],
+        snprintf(json, sizeof json,
+                 "{'added_tokens':[{'id':0,'content':'<s>','special':true}],'decoder':%s,%s", decoders[k],
                  behind);
         struct tokenizer *t = open_good(json);
         for (uint32_t round = 0; round < 300; round++) {

@@ -1,5 +1,5 @@
-/* The tokenizer against what the tokenizers library says (tests/golden), and the parts of its contract that the library
- * does not have: plain ranges, vocabularies of GGUF files. */
+/* The tokenizer against what the tokenizers library says (tests/golden), and the parts of its contract that
+ * the library does not have: plain ranges, vocabularies of GGUF files. */
 #include "text_test.h"
 
 struct golden {
@@ -13,17 +13,29 @@ static const struct golden goldens[] = {
     {GOLDEN "tokenizer-bytelevel/tokenizer.json", GOLDEN "tokenizer-bytelevel/tokenizer.jsonl"},
 };
 
-static void expect_list(const struct token_list *ids, const json_t *expected, size_t skip, const char *text)
+static void expect_list(const struct token_list *ids, const json_t *expected, const char *text)
 {
-    if (ids->count + skip != json_array_size(expected))
-        fail_msg("\"%s\": %zu ids, not %zu", text, ids->count, json_array_size(expected) - skip);
+    if (ids->count != json_array_size(expected))
+        fail_msg("\"%s\": %zu ids, not %zu", text, ids->count, json_array_size(expected));
     for (size_t i = 0; i < ids->count; i++)
-        if (ids->ids[i] != json_integer_value(json_array_get(expected, i + skip)))
+        if (ids->ids[i] != json_integer_value(json_array_get(expected, i)))
             fail_msg("\"%s\": id %zu is %d, not %d", text, i, (int)ids->ids[i],
-                     (int)json_integer_value(json_array_get(expected, i + skip)));
+                     (int)json_integer_value(json_array_get(expected, i)));
 }
 
-/* One line of a golden file. The prefix is not added to ids that begin with it, which the library would do. */
+/* The library puts its prefix in front of a text that spells it, too; a prompt has it once. */
+static void check_once(const struct tokenizer *t, const json_t *text, const struct token_list *all)
+{
+    int32_t bos = tokenizer_bos(t);
+    size_t twice = bos >= 0 && all->count > 1 && all->ids[0] == bos && all->ids[1] == bos;
+    struct token_list ids =
+        encode_part(t, json_string_value(text), json_string_length(text), NULL, 0, TOKENIZER_ADD_ONCE);
+    assert_int_equal(ids.count, all->count - twice);
+    assert_memory_equal(ids.ids, all->ids + twice, ids.count * sizeof *ids.ids);
+    token_list_release(&ids);
+}
+
+/* One line of a golden file. */
 static void check_line(const struct tokenizer *t, const json_t *line)
 {
     const json_t *text = json_object_get(line, "text"), *all = json_object_get(line, "ids");
@@ -31,15 +43,15 @@ static void check_line(const struct tokenizer *t, const json_t *line)
     const char *s = json_string_value(text);
     size_t length = json_string_length(text);
     struct token_list ids = encode_part(t, s, length, NULL, 0, 0);
-    expect_list(&ids, without, 0, s);
+    expect_list(&ids, without, s);
     token_list_release(&ids);
-    bool doubled = tokenizer_bos(t) >= 0 && json_integer_value(json_array_get(all, 1)) == tokenizer_bos(t);
     ids = encode_part(t, s, length, NULL, 0, TOKENIZER_ADD_SPECIAL);
-    expect_list(&ids, all, doubled ? 1 : 0, s);
-    const json_t *shown = json_object_get(line, "decoded"), *full = json_object_get(line, "decoded_with_special");
+    expect_list(&ids, all, s);
+    check_once(t, text, &ids);
+    const json_t *shown = json_object_get(line, "decoded"),
+                 *full = json_object_get(line, "decoded_with_special");
     expect_text(t, ids.ids, ids.count, true, json_string_value(shown), json_string_length(shown));
-    if (!doubled)
-        expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
+    expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
     token_list_release(&ids);
 }
 
@@ -70,7 +82,8 @@ static void test_golden(void **state)
     }
 }
 
-/* A vocabulary as a GGUF file has it, made from a tokenizer.json. A piece scores the better the sooner it is merged. */
+/* A vocabulary as a GGUF file has it, made from a tokenizer.json. A piece scores the better the sooner it is
+ * merged. */
 struct made {
     struct tokenizer_vocab vocab;
     json_t *root;
@@ -124,8 +137,16 @@ static struct made make_vocab(const char *path, const char *model)
             *score = -(float)i;
         free(joined);
     }
-    m.vocab = (struct tokenizer_vocab){.model = model, .count = count, .piece = m.piece, .score = m.score, .type = m.type,
-                                       .merge = m.merge, .merges = json_array_size(merges), .bos = 1, .eos = 2, .unk = -1};
+    m.vocab = (struct tokenizer_vocab){.model = model,
+                                       .count = count,
+                                       .piece = m.piece,
+                                       .score = m.score,
+                                       .type = m.type,
+                                       .merge = m.merge,
+                                       .merges = json_array_size(merges),
+                                       .bos = 1,
+                                       .eos = 2,
+                                       .unk = -1};
     return m;
 }
 
@@ -144,9 +165,9 @@ static void check_ids(const struct tokenizer *t, const json_t *line)
 {
     const json_t *text = json_object_get(line, "text"), *full = json_object_get(line, "decoded_with_special");
     struct token_list ids = encode_part(t, json_string_value(text), json_string_length(text), NULL, 0, 0);
-    expect_list(&ids, json_object_get(line, "ids_no_special"), 0, json_string_value(text));
+    expect_list(&ids, json_object_get(line, "ids_no_special"), json_string_value(text));
     if (json_equal(json_object_get(line, "ids_no_special"), json_object_get(line, "ids")))
-        expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
+    expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
     token_list_release(&ids);
 }
 
@@ -182,9 +203,9 @@ static void test_vocab_gpt2(void **state)
     m.vocab.pre = "no such rule";
     assert_int_equal(tokenizer_open_vocab(&t, &m.vocab, &err), STATUS_BAD_FILE);
     assert_non_null(strstr(err.message, "no such rule"));
-    static const char *const names[] = {"default", "gpt-2", "llama-bpe", "qwen2", "qwen35", "tekken", "gpt-4o",
-                                        "deepseek-v3", "falcon", "deepseek-coder", "bloom", "viking", "bailingmoe",
-                                        "seed-coder", "dbrx"};
+    static const char *const names[] = {"default", "gpt-2",  "llama-bpe",   "qwen2",      "qwen35",
+                                        "tekken",  "gpt-4o", "deepseek-v3", "falcon",     "deepseek-coder",
+                                        "bloom",   "viking", "bailingmoe",  "seed-coder", "dbrx"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         m.vocab.pre = names[i];
         if (tokenizer_open_vocab(&t, &m.vocab, &err))
@@ -205,8 +226,8 @@ static void test_vocab_hostile(void **state)
     (void)state;
     static const char *const piece[] = {"<unk>", "\xE2\x96\x81", "a", "\xFF"};
     static const float score[] = {0, -1, -2, -3};
-    struct tokenizer_vocab v = {.model = "llama", .count = 3, .piece = piece, .score = score, .bos = -1, .eos = -1,
-                                .unk = 0};
+    struct tokenizer_vocab v = {
+        .model = "llama", .count = 3, .piece = piece, .score = score, .bos = -1, .eos = -1, .unk = 0};
     struct tokenizer *t;
     struct error err = {0};
     assert_int_equal(tokenizer_open_vocab(&t, &v, &err), STATUS_OK);
@@ -238,19 +259,22 @@ static void test_plain(void **state)
     (void)state;
     struct tokenizer *t = open_file(GOLDEN "tiny-a/checkpoint/tokenizer.json");
     const char *text = "USER: <image> hello </s> ASSISTANT:";
-    size_t length = strlen(text), begin = (size_t)(strstr(text, " hello") - text), end = begin + strlen(" hello </s>");
+    size_t length = strlen(text), begin = (size_t)(strstr(text, " hello") - text),
+           end = begin + strlen(" hello </s>");
     int32_t image = tokenizer_find(t, "<image>"), stop = tokenizer_find(t, "</s>");
     assert_true(image > 0 && stop > 0 && tokenizer_find(t, "no such piece") == -1);
-    const struct byte_range inside = {begin, end}, last_byte = {end - 1, end}, first_byte = {end - 4, end - 3},
-                            behind = {end, length}, all = {0, length}, none = {5, 5};
+    const struct byte_range inside = {begin, end}, last_byte = {end - 1, end},
+                            first_byte = {end - 4, end - 3}, behind = {end, length}, all = {0, length},
+                            none = {5, 5};
     const struct {
         const struct byte_range *plain;
         size_t n;
         unsigned flags;
         bool image, stop;
     } cases[] = {
-        {NULL, 0, 0, true, true},        {&inside, 1, 0, true, false}, {&last_byte, 1, 0, true, false},
-        {&first_byte, 1, 0, true, false}, {&behind, 1, 0, true, true},  {&all, 1, 0, false, false},
+        {NULL, 0, 0, true, true},        {&inside, 1, 0, true, false},
+        {&last_byte, 1, 0, true, false}, {&first_byte, 1, 0, true, false},
+        {&behind, 1, 0, true, true},     {&all, 1, 0, false, false},
         {&none, 1, 0, true, true},       {NULL, 0, TOKENIZER_PLAIN, false, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -283,7 +307,8 @@ static const char small[] =
     "{'id':11,'content':'<l>','lstrip':true,'special':true},{'id':12,'content':'<r>','rstrip':true},"
     "{'id':13,'content':'<n>','normalized':true},{'id':14,'content':'w','single_word':true}],"
     "'normalizer':{'type':'Lowercase'},'pre_tokenizer':null,'post_processor':null,'decoder':{'type':'Fuse'},"
-    "'model':{'type':'BPE','unk_token':'?','fuse_unk':true,'vocab':{'?':0,'a':1,'b':2,'ab':3,' ':4,'<':5,'x':6,'>':7,'n':8},"
+    "'model':{'type':'BPE','unk_token':'?','fuse_unk':true,'vocab':{'?':0,'a':1,'b':2,'ab':3,' "
+    "':4,'<':5,'x':6,'>':7,'n':8},"
     "'merges':['a b']}}";
 
 static void test_added(void **state)
@@ -297,7 +322,8 @@ static void test_added(void **state)
     expect_ids(t, "a <r>  b", NULL, 0, 0, (const int32_t[]){1, 4, 12, 2, -1});
     expect_ids(t, "A<N>b", NULL, 0, 0, (const int32_t[]){1, 13, 2, -1});
     expect_ids(t, "w aw w", NULL, 0, 0, (const int32_t[]){14, 4, 1, 0, 4, 14, -1});
-    /* white space that a person typed is not taken along, and a shorter token may stand where a longer one would touch */
+    /* white space that a person typed is not taken along, and a shorter token may stand where a longer one
+     * would touch */
     const struct byte_range space = {1, 2}, tail = {3, 6}, word = {1, 4};
     expect_ids(t, "a  <l> b", &space, 1, 0, (const int32_t[]){1, 4, 11, 4, 2, -1});
     expect_ids(t, "<x><y>", &tail, 1, 0, (const int32_t[]){9, 5, 0, 7, -1});
@@ -358,7 +384,8 @@ static void test_token_bytes(void **state)
 static void test_long(void **state)
 {
     (void)state;
-    static const char *const units[] = {"a", " ", "ab", "\xE4\xB8\xAD", "'", " \n", "<|image_gen_", "a\xCC\x81\xCC\xA3"};
+    static const char *const units[] = {"a", " ",   "ab",           "\xE4\xB8\xAD",
+                                        "'", " \n", "<|image_gen_", "a\xCC\x81\xCC\xA3"};
     for (size_t g = 2; g < 4; g++) {
         struct tokenizer *t = open_file(goldens[g].tokenizer);
         for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
@@ -382,9 +409,11 @@ static void test_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden),        cmocka_unit_test(test_vocab_llama), cmocka_unit_test(test_vocab_gpt2),
-        cmocka_unit_test(test_vocab_hostile), cmocka_unit_test(test_plain),       cmocka_unit_test(test_added),
-        cmocka_unit_test(test_invalid_utf8),  cmocka_unit_test(test_token_bytes), cmocka_unit_test(test_long),
+        cmocka_unit_test(test_golden),       cmocka_unit_test(test_vocab_llama),
+        cmocka_unit_test(test_vocab_gpt2),   cmocka_unit_test(test_vocab_hostile),
+        cmocka_unit_test(test_plain),        cmocka_unit_test(test_added),
+        cmocka_unit_test(test_invalid_utf8), cmocka_unit_test(test_token_bytes),
+        cmocka_unit_test(test_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,9 +1,12 @@
-/* Damaged and hostile tokenizer.json files: an error that names the trouble, or a tokenizer that works; never a crash. */
+/* Damaged and hostile tokenizer.json files: an error that names the trouble, or a tokenizer that works; never
+ * a crash. */
 #include "text_test.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
+
+#include <math.h>
 
 #define MODEL "'model':{'type':'BPE','vocab':{'a':0,'b':1,'ab':2},'merges':['a b']}"
 
@@ -30,11 +33,14 @@ static void test_refused(void **state)
         {"{'model':{'vocab':{'a':0},'merges':[],'fuse_unk':3}}", "fuse_unk"},
         {"{'normalizer':{'type':'Precompiled'}," MODEL "}", "Precompiled"},
         {"{'normalizer':{'type':'Sequence','normalizers':[{'type':'Nmt'}]}," MODEL "}", "Nmt"},
-        {"{'normalizer':{'type':'Replace','pattern':{'Regex':'('},'content':''}," MODEL "}", "regular expression"},
+        {"{'normalizer':{'type':'Replace','pattern':{'Regex':'('},'content':''}," MODEL "}",
+         "regular expression"},
         {"{'normalizer':{'type':'Replace','pattern':7,'content':''}," MODEL "}", "pattern"},
         {"{'pre_tokenizer':{'type':'UnicodeScripts'}," MODEL "}", "UnicodeScripts"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'\\\\G'},'behavior':'Isolated'}," MODEL "}", "\\G"},
-        {"{'pre_tokenizer':{'type':'Split','pattern':{'String':'a'},'behavior':'Sideways'}," MODEL "}", "Sideways"},
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'\\\\G'},'behavior':'Isolated'}," MODEL "}",
+         "\\G"},
+        {"{'pre_tokenizer':{'type':'Split','pattern':{'String':'a'},'behavior':'Sideways'}," MODEL "}",
+         "Sideways"},
         {"{'pre_tokenizer':{'type':'Metaspace','replacement':'aa'}," MODEL "}", "replacement"},
         {"{'pre_tokenizer':{'type':'FixedLength','length':0}," MODEL "}", "length"},
         {"{'pre_tokenizer':7," MODEL "}", "pre_tokenizer"},
@@ -42,7 +48,8 @@ static void test_refused(void **state)
         {"{'decoder':{'type':'Strip','content':'a','start':-1,'stop':0}," MODEL "}", "start"},
         {"{'post_processor':{'type':'Odd'}," MODEL "}", "Odd"},
         {"{'post_processor':{'type':'TemplateProcessing','single':[]}," MODEL "}", "sequence A"},
-        {"{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'x'}}]}," MODEL "}", "ids"},
+        {"{'post_processor':{'type':'TemplateProcessing','single':[{'SpecialToken':{'id':'x'}}]}," MODEL "}",
+         "ids"},
         {"{'added_tokens':7," MODEL "}", "added_tokens"},
         {"{'added_tokens':[7]," MODEL "}", "content"},
         {"{'added_tokens':[{'content':'x','lstrip':1}]," MODEL "}", "lstrip"},
@@ -59,11 +66,13 @@ static void test_refused(void **state)
 
 static void use(const struct tokenizer *t)
 {
-    static const char text[] = "a <s> ab\n\n<image>b'ab  1234 \xC3\xA9\xE4\xB8\xAD\xFF" "A\xCC\x81 end  ";
+    static const char text[] = "a <s> ab\n\n<image>b'ab  1234 \xC3\xA9\xE4\xB8\xAD\xFF"
+                               "A\xCC\x81 end  ";
     const struct byte_range plain[] = {{1, 4}, {9, 12}};
     for (unsigned flags = 0; flags < 4; flags++) {
         struct token_list ids = encode_part(t, text, sizeof text - 1, plain, flags & 1 ? 2 : 0, flags);
-        struct buffer decoded = decode(t, ids.ids, ids.count, flags & 1), streamed = stream(t, ids.ids, ids.count, flags & 1);
+        struct buffer decoded = decode(t, ids.ids, ids.count, flags & 1),
+                      streamed = stream(t, ids.ids, ids.count, flags & 1);
         assert_int_equal(decoded.length, streamed.length);
         assert_memory_equal(decoded.data, streamed.data, decoded.length);
         buffer_release(&decoded);
@@ -82,7 +91,8 @@ static void use(const struct tokenizer *t)
 }
 
 static const char *const seeds[] = {
-    "{'added_tokens':[{'id':0,'content':'<s>','special':true,'lstrip':true},{'id':7,'content':'<image>','rstrip':true,"
+    "{'added_tokens':[{'id':0,'content':'<s>','special':true,'lstrip':true},{'id':7,'content':'<image>','"
+    "rstrip':true,"
     "'normalized':true}],'normalizer':{'type':'Sequence','normalizers':[{'type':'Prepend','prepend':'_'},"
     "{'type':'Replace','pattern':{'String':' '},'content':'_'},{'type':'NFKC'},{'type':'Lowercase'}]},"
     "'pre_tokenizer':{'type':'Metaspace','replacement':'_','prepend_scheme':'first','split':true},"
@@ -90,13 +100,19 @@ static const char *const seeds[] = {
     "{'Sequence':{'id':'A','type_id':0}}],'special_tokens':{'<s>':{'id':'<s>','ids':[0],'tokens':['<s>']}}},"
     "'decoder':{'type':'Sequence','decoders':[{'type':'Replace','pattern':{'String':'_'},'content':' '},"
     "{'type':'ByteFallback'},{'type':'Fuse'},{'type':'Strip','content':' ','start':1,'stop':1}]},"
-    "'model':{'type':'BPE','unk_token':'<u>','fuse_unk':true,'byte_fallback':true,'vocab':{'<s>':0,'<u>':1,'a':2,'b':3,"
+    "'model':{'type':'BPE','unk_token':'<u>','fuse_unk':true,'byte_fallback':true,'vocab':{'<s>':0,'<u>':1,'"
+    "a':2,'b':3,"
     "'_':4,'ab':5,'_a':6,'<0xE4>':7,'<0xB8>':8},'merges':['a b',['_','a']]}}",
-    "{'added_tokens':[{'id':4,'content':'w','single_word':true,'normalized':false}],'normalizer':{'type':'NFC'},"
-    "'pre_tokenizer':{'type':'Sequence','pretokenizers':[{'type':'Split','pattern':{'Regex':'(?i:a|b)|\\\\p{N}{1,3}|"
-    "[^\\\\s]+|\\\\s+(?!\\\\S)'},'behavior':'MergedWithNext','invert':false},{'type':'Digits','individual_digits':true},"
-    "{'type':'Punctuation','behavior':'Contiguous'},{'type':'ByteLevel','add_prefix_space':true,'use_regex':true}]},"
-    "'post_processor':{'type':'Sequence','processors':[{'type':'ByteLevel'},{'type':'RobertaProcessing','cls':['a',0],"
+    "{'added_tokens':[{'id':4,'content':'w','single_word':true,'normalized':false}],'normalizer':{'type':'"
+    "NFC'},"
+    "'pre_tokenizer':{'type':'Sequence','pretokenizers':[{'type':'Split','pattern':{'Regex':'(?i:a|b)|\\\\p{"
+    "N}{1,3}|"
+    "[^\\\\s]+|\\\\s+(?!\\\\S)'},'behavior':'MergedWithNext','invert':false},{'type':'Digits','individual_"
+    "digits':true},"
+    "{'type':'Punctuation','behavior':'Contiguous'},{'type':'ByteLevel','add_prefix_space':true,'use_regex':"
+    "true}]},"
+    "'post_processor':{'type':'Sequence','processors':[{'type':'ByteLevel'},{'type':'RobertaProcessing','cls'"
+    ":['a',0],"
     "'sep':['b',1]}]},'decoder':{'type':'ByteLevel'},"
     "'model':{'type':'BPE','ignore_merges':true,'vocab':{'a':0,'b':1,'ab':2,'1':3},'merges':['a b']}}",
 };
@@ -162,6 +178,60 @@ static void test_mutated(void **state)
     assert_true(slowest < 20 * (int64_t)1000000000);
 }
 
+/* GGUF vocabularies of random pieces, types, scores and merges. */
+static void test_random_vocab(void **state)
+{
+    (void)state;
+    enum { PIECES = 24, MERGES = 20 };
+    static const char *const parts[] = {"a",        "b", "\xE2\x96\x81", "<0x41>", "\xC4\xA0",
+                                        "\xC3\xA9", " ", "<s>"};
+    static const char *const pres[] = {NULL, "gpt-2", "smollm", "llama-bpe", "nonsense"};
+    size_t opened = 0;
+    for (uint32_t round = 0; round < 600; round++) {
+        char piece[PIECES][40], merge[MERGES][40];
+        const char *pieces[PIECES], *merges[MERGES];
+        float score[PIECES];
+        int32_t type[PIECES];
+        for (uint32_t i = 0; i < PIECES; i++) {
+            struct random_words r = random_philox(3, i, round, 1, 0), m = random_philox(3, i, round, 2, 0);
+            snprintf(piece[i], sizeof piece[i], "%s%s%s", parts[r.x[0] % 8],
+                     r.x[1] % 2 ? parts[r.x[1] / 2 % 8] : "", r.x[1] % 3 ? "" : parts[m.x[2] % 8]);
+            if (r.x[3] % 30 == 0)
+                piece[i][0] = r.x[3] % 60 ? 0 : (char)0xE4;
+            score[i] = r.x[2] % 40 ? (float)(r.x[2] % 9) - 4.0f : INFINITY;
+            type[i] = (int32_t)(m.x[0] % 9) - 1;
+            pieces[i] = piece[i];
+            if (i < MERGES) {
+                snprintf(merge[i], sizeof merge[i], "%s %s", parts[m.x[1] % 8],
+                         m.x[2] % 2 ? parts[m.x[3] % 8] : "ab");
+                merges[i] = merge[i];
+            }
+        }
+        struct random_words r = random_philox(3, 99, round, 3, 0);
+        struct tokenizer_vocab v = {.model = r.x[0] % 2 ? "llama" : "gpt2",
+                                    .pre = pres[r.x[1] % 5],
+                                    .count = PIECES,
+                                    .piece = pieces,
+                                    .score = score,
+                                    .type = r.x[0] % 8 ? type : NULL,
+                                    .merge = merges,
+                                    .merges = MERGES,
+                                    .bos = (int32_t)(r.x[2] % (PIECES + 2)) - 1,
+                                    .eos = -1,
+                                    .unk = r.x[3] % 2 ? 0 : -1,
+                                    .add_bos = true,
+                                    .add_space_prefix = r.x[3] % 3};
+        struct tokenizer *t = NULL;
+        struct error err = {0};
+        if (tokenizer_open_vocab(&t, &v, &err) == STATUS_OK) {
+            use(t);
+            opened++;
+        }
+        tokenizer_close(t);
+    }
+    assert_true(opened > 100);
+}
+
 /* Nesting and patterns meant to take for ever. */
 static void test_costly(void **state)
 {
@@ -179,7 +249,9 @@ static void test_costly(void **state)
     assert_int_equal(open_quoted(&t, json.data, &err), STATUS_BAD_FILE);
     buffer_release(&json);
 
-    t = open_good("{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(a|a)*(a|aa)+c'},'behavior':'Isolated'}," MODEL "}");
+    t = open_good(
+        "{'pre_tokenizer':{'type':'Split','pattern':{'Regex':'(a|a)*(a|aa)+c'},'behavior':'Isolated'}," MODEL
+        "}");
     char *text = malloc(100000);
     memset(text, 'a', 100000);
     int64_t start = clock_ns();
@@ -233,10 +305,8 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_mutated),
-        cmocka_unit_test(test_costly),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_mutated),   cmocka_unit_test(test_random_vocab),
+        cmocka_unit_test(test_costly),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

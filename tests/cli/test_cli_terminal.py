@@ -6,7 +6,7 @@ import select
 import time
 
 import pytest
-from conftest import clean_environment
+from program import clean_environment
 
 GREEDY = ["--temperature", "0", "--max-images", "0"]
 
@@ -27,7 +27,7 @@ class Terminal:
         self.out += data
         return data
 
-    def expect(self, pattern, seconds=120):
+    def expect(self, pattern, seconds=600):
         """Reads until what has not been matched yet matches; returns the match."""
         end = time.monotonic() + seconds
         while not (found := re.search(pattern, self.out, re.S)):

@@ -1,0 +1,64 @@
+#include "engine/engine_state.h"
+
+#include "base/clock.h"
+
+int64_t patience_ns(const struct engine *e)
+{
+    int64_t steps = e->token_wait_steps * e->pace.text_ns, least = (int64_t)e->token_wait_ms * 1000 * 1000;
+    return steps > least ? steps : least;
+}
+
+static int64_t smoothed(int64_t old, int64_t now)
+{
+    return old ? old + (now - old) / 4 : now;
+}
+
+void pace_begin(struct engine *e)
+{
+    e->pace.unit_ns = 0;
+    e->pace.interludes_ns = 0;
+    e->pace.last_unit_ns = clock_ns();
+}
+
+void pace_end(struct engine *e, int text_rows, int64_t began_ns)
+{
+    struct pace *p = &e->pace;
+    int64_t now = clock_ns(), took = now - began_ns - p->interludes_ns;
+    int others = e->pass.batch.n_rows - text_rows;
+    if (text_rows > 0)
+        p->last_text_ns = now;
+    if (others == 0)
+        p->text_ns = smoothed(p->text_ns, took);
+    else if (others >= 16) /* fewer say little about a row */
+        p->row_ns = smoothed(p->row_ns, took / others);
+}
+
+static bool tokens_are_due(struct engine *e, int64_t now)
+{
+    struct pace *p = &e->pace;
+    int64_t unit = now - p->last_unit_ns;
+    p->last_unit_ns = now;
+    p->unit_ns = unit > p->unit_ns ? unit : p->unit_ns;
+    return now + p->unit_ns + p->text_ns > p->last_text_ns + patience_ns(e);
+}
+
+void interlude(void *context)
+{
+    struct engine *e = context;
+    int64_t now = clock_ns();
+    if (e->in_interlude || !tokens_are_due(e, now))
+        return;
+    e->in_interlude = true;
+    scheduler_poll(e);
+    scheduler_plan_interlude(e);
+    if (e->interlude.n_planned > 0)
+        run_pass(e, &e->interlude);
+    int64_t end = clock_ns();
+    if (e->interlude.n_planned > 0)
+        e->pace.text_ns = smoothed(e->pace.text_ns, end - now);
+    e->counted.interludes += e->interlude.n_planned > 0;
+    e->counted.text_rows += e->interlude.n_planned > 0 ? (uint64_t)e->interlude.batch.n_rows : 0;
+    e->pace.last_text_ns = e->pace.last_unit_ns = end;
+    e->pace.interludes_ns += end - now;
+    e->in_interlude = false;
+}
