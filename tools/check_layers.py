@@ -42,6 +42,7 @@ THEIRS = {
     "immintrin.h": ["cpu/"],
     "cuda_": ["cuda/"],
     "ucontext.h": ["cuda/emulator/"],
+    "sanitizer/": ["cuda/emulator/"],
     "dlfcn.h": ["cuda/"],
     "cpuid.h": ["cpu/"],
 }
@@ -51,6 +52,9 @@ SYSTEM = set("""assert ctype errno fcntl float getopt inttypes limits locale mal
     stdarg stdatomic stdbool stddef stdint stdio stdlib stdnoreturn string strings time unistd arpa/inet dirent
     netinet/in netinet/tcp sys/eventfd sys/ioctl sys/mman sys/random sys/resource sys/socket sys/stat sys/syscall sys/sysinfo
     sys/time sys/types sys/un sys/wait termios""".split())
+
+# The C++ library's, for the emulator alone.
+CXX = set("atomic map mutex vector".split())
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 
@@ -68,6 +72,8 @@ def complaint(path, quote, header):
         return f"is not for {layer}"
     if header.endswith(".h") and header[:-2] in SYSTEM:
         return None
+    if header in CXX:
+        return None if path.startswith("cuda/emulator/") else "is C++, which is for cuda/emulator/"
     homes = next((homes for name, homes in THEIRS.items() if header.startswith(name)), None)
     if homes is None:
         return "is a header that no rule of tools/check_layers.py knows"
@@ -76,7 +82,7 @@ def complaint(path, quote, header):
 
 def main():
     wrong = count = 0
-    for path in filter(in_program, tracked(".c", ".h")):
+    for path in filter(in_program, tracked(".c", ".h", ".cu", ".cuh", ".cpp")):
         for number, line in enumerate((ROOT / path).read_text().splitlines(), 1):
             found = INCLUDE.match(line)
             if not found:
