@@ -54,7 +54,7 @@ SYSTEM = set("""assert ctype errno fcntl float getopt inttypes limits locale mal
     sys/time sys/types sys/un sys/wait termios""".split())
 
 # The C++ library's, for the emulator alone.
-CXX = set("atomic map mutex vector".split())
+CXX = set("atomic map mutex string vector".split())
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

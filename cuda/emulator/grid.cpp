@@ -3,9 +3,11 @@
 #include "cuda/emulator/internal.h"
 
 #include <atomic>
+#include <map>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string>
 #include <sys/mman.h>
 
 thread_local struct emulated_place *emulated_here;
@@ -34,6 +36,32 @@ struct warp {
     unsigned generation;
     alignas(16) char value[2][32 * EMULATED_SLOT]; /* by the generation's last bit */
 };
+
+/* With VARGPT_EMULATOR_COUNT=1: what was launched, told when the program ends. */
+struct launch_count {
+    unsigned long launches, blocks;
+};
+struct launch_counts {
+    std::map<std::string, launch_count> of;
+
+    ~launch_counts()
+    {
+        for (const auto &entry : of)
+            fprintf(stderr, "%10lu launches %12lu blocks  %s\n", entry.second.launches, entry.second.blocks,
+                    entry.first.c_str());
+    }
+};
+
+static void count_launch(const char *name, unsigned long blocks)
+{
+    static struct launch_counts counts;
+    static const char *const asked = getenv("VARGPT_EMULATOR_COUNT");
+    if (!asked || asked[0] != '1')
+        return;
+    struct launch_count *c = &counts.of[name];
+    c->launches++;
+    c->blocks += blocks;
+}
 
 /* The launch and block that run on this thread. */
 struct machine {
@@ -287,6 +315,7 @@ void emulated_grid(const char *name, dim3 blocks, dim3 threads, emulated_body *b
     launches++;
     take_stacks();
     unsigned long all = (unsigned long)blocks.x * blocks.y * blocks.z;
+    count_launch(name, all);
     for (unsigned long i = 0; i < all; i++) {
         unsigned long at = order_asked == EMULATOR_DESCENDING ? all - 1 - i : i, rest = at / blocks.x;
         dim3 block((unsigned)(at % blocks.x), (unsigned)(rest % blocks.y), (unsigned)(rest / blocks.y));
