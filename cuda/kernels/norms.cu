@@ -147,8 +147,9 @@ __global__ void __launch_bounds__(THREADS)
 __global__ void __launch_bounds__(THREADS)
     group_apply_kernel(struct matrix_view out, struct matrix_view x, const float *scale, int activation)
 {
-    int column = (int)(blockIdx.y * THREADS + threadIdx.x), row = (int)blockIdx.x;
-    if (column < x.cols)
+    int column = (int)(blockIdx.y * blockDim.x + threadIdx.x);
+    int row = (int)(blockIdx.x * blockDim.y + threadIdx.y);
+    if (row < x.rows && column < x.cols)
         row_of(out, row)[column] =
             activate(fmaf(row_of(x, row)[column], scale[column], scale[x.cols + column]), activation);
 }
@@ -163,5 +164,12 @@ void launch_group_norm(cudaStream_t stream, struct matrix_view out, struct matri
     LAUNCH(column_sums_kernel, dim3((unsigned)chunks, columns), THREADS, stream, s, x);
     LAUNCH(group_scales_kernel, dim3((unsigned)groups), THREADS, stream, s, x.rows, x.cols, chunks, groups,
            weight, bias, eps);
-    LAUNCH(group_apply_kernel, dim3((unsigned)x.rows, columns), THREADS, stream, out, x, s.scale, activation);
+    unsigned across = x.cols > 128  ? THREADS
+                      : x.cols > 64 ? 128
+                      : x.cols > 32 ? 64
+                                    : 32,
+             down = THREADS / across;
+    LAUNCH(group_apply_kernel,
+           dim3(((unsigned)x.rows + down - 1) / down, ((unsigned)x.cols + across - 1) / across),
+           dim3(across, down), stream, out, x, s.scale, activation);
 }

@@ -8,10 +8,16 @@
 
 enum { THREADS = 256 };
 
-/* A block takes one row (blockIdx.x) and THREADS * N of its columns (blockIdx.y). */
+/* A block takes blockDim.y rows (blockIdx.x) and blockDim.x * N of their columns (blockIdx.y): narrow rows
+ * share one. */
 template <int N> static __device__ __forceinline__ int own_column()
 {
-    return (int)(blockIdx.y * THREADS + threadIdx.x) * N;
+    return (int)(blockIdx.y * blockDim.x + threadIdx.x) * N;
+}
+
+static __device__ __forceinline__ int own_row()
+{
+    return (int)(blockIdx.x * blockDim.y + threadIdx.y);
 }
 
 static __device__ __forceinline__ float *row_of(struct matrix_view m, int row)
@@ -19,9 +25,19 @@ static __device__ __forceinline__ float *row_of(struct matrix_view m, int row)
     return m.data + (size_t)row * (size_t)m.stride;
 }
 
+static dim3 row_block(int cols, int n)
+{
+    unsigned across = 32;
+    while (across < THREADS && across * (unsigned)n < (unsigned)cols)
+        across *= 2;
+    return dim3(across, THREADS / across);
+}
+
 static dim3 row_grid(int rows, int cols, int n)
 {
-    return dim3((unsigned)rows, (unsigned)((cols + THREADS * n - 1) / (THREADS * n)));
+    dim3 block = row_block(cols, n);
+    unsigned width = block.x * (unsigned)n;
+    return dim3(((unsigned)rows + block.y - 1) / block.y, ((unsigned)cols + width - 1) / width);
 }
 
 static bool is_wide(struct matrix_view m)
@@ -50,28 +66,28 @@ template <typename T>
 __global__ void __launch_bounds__(THREADS)
     embed_kernel(struct matrix_view out, struct weight_view table, const int32_t *index)
 {
-    int column = own_column<1>(), row = (int)blockIdx.x;
-    if (column < out.cols)
+    int column = own_column<1>(), row = own_row();
+    if (row < out.rows && column < out.cols)
         row_of(out, row)[column] = stored_value<T>(
             ((const T *)table.data)[(size_t)index[row] * (size_t)table.cols + (size_t)column], table.type);
 }
 
 void launch_embed(cudaStream_t stream, struct matrix_view out, struct weight_view table, const int32_t *index)
 {
-    dim3 blocks = row_grid(out.rows, out.cols, 1);
+    dim3 blocks = row_grid(out.rows, out.cols, 1), threads = row_block(out.cols, 1);
     if (table.type == DTYPE_F32)
-        LAUNCH(embed_kernel<float>, blocks, THREADS, stream, out, table, index);
+        LAUNCH(embed_kernel<float>, blocks, threads, stream, out, table, index);
     else
-        LAUNCH(embed_kernel<uint16_t>, blocks, THREADS, stream, out, table, index);
+        LAUNCH(embed_kernel<uint16_t>, blocks, threads, stream, out, table, index);
 }
 
 template <int N>
 __global__ void __launch_bounds__(THREADS)
     gather_kernel(struct matrix_view out, struct matrix_view x, const int32_t *index)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float v[N];
-    if (column >= out.cols)
+    if (row >= out.rows || column >= out.cols)
         return;
     load_floats<N>(v, row_of(x, index[row]) + column);
     store_floats<N>(row_of(out, row) + column, v);
@@ -81,9 +97,9 @@ template <int N>
 __global__ void __launch_bounds__(THREADS)
     scatter_kernel(struct matrix_view out, const int32_t *index, struct matrix_view x)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float v[N];
-    if (column >= x.cols)
+    if (row >= x.rows || column >= x.cols)
         return;
     load_floats<N>(v, row_of(x, row) + column);
     store_floats<N>(row_of(out, index[row]) + column, v);
@@ -92,26 +108,28 @@ __global__ void __launch_bounds__(THREADS)
 void launch_gather(cudaStream_t stream, struct matrix_view out, struct matrix_view x, const int32_t *index)
 {
     if (is_wide(out) && is_wide(x))
-        LAUNCH(gather_kernel<4>, row_grid(out.rows, out.cols, 4), THREADS, stream, out, x, index);
+        LAUNCH(gather_kernel<4>, row_grid(out.rows, out.cols, 4), row_block(out.cols, 4), stream, out, x,
+               index);
     else
-        LAUNCH(gather_kernel<1>, row_grid(out.rows, out.cols, 1), THREADS, stream, out, x, index);
+        LAUNCH(gather_kernel<1>, row_grid(out.rows, out.cols, 1), row_block(out.cols, 1), stream, out, x,
+               index);
 }
 
 void launch_scatter(cudaStream_t stream, struct matrix_view out, const int32_t *index, struct matrix_view x)
 {
     if (is_wide(out) && is_wide(x))
-        LAUNCH(scatter_kernel<4>, row_grid(x.rows, x.cols, 4), THREADS, stream, out, index, x);
+        LAUNCH(scatter_kernel<4>, row_grid(x.rows, x.cols, 4), row_block(x.cols, 4), stream, out, index, x);
     else
-        LAUNCH(scatter_kernel<1>, row_grid(x.rows, x.cols, 1), THREADS, stream, out, index, x);
+        LAUNCH(scatter_kernel<1>, row_grid(x.rows, x.cols, 1), row_block(x.cols, 1), stream, out, index, x);
 }
 
 template <int N>
 __global__ void __launch_bounds__(THREADS)
     kv_write_kernel(float *key, float *value, struct matrix_view k, struct matrix_view v, const int32_t *slot)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float a[N], b[N];
-    if (column >= k.cols)
+    if (row >= k.rows || column >= k.cols)
         return;
     size_t to = (size_t)slot[row] * (size_t)k.cols + (size_t)column;
     load_floats<N>(a, row_of(k, row) + column);
@@ -124,9 +142,11 @@ void launch_kv_write(cudaStream_t stream, float *key, float *value, struct matri
                      struct matrix_view v, const int32_t *slot)
 {
     if (is_wide(k) && is_wide(v) && is_wide_vector(key) && is_wide_vector(value))
-        LAUNCH(kv_write_kernel<4>, row_grid(k.rows, k.cols, 4), THREADS, stream, key, value, k, v, slot);
+        LAUNCH(kv_write_kernel<4>, row_grid(k.rows, k.cols, 4), row_block(k.cols, 4), stream, key, value, k,
+               v, slot);
     else
-        LAUNCH(kv_write_kernel<1>, row_grid(k.rows, k.cols, 1), THREADS, stream, key, value, k, v, slot);
+        LAUNCH(kv_write_kernel<1>, row_grid(k.rows, k.cols, 1), row_block(k.cols, 1), stream, key, value, k,
+               v, slot);
 }
 
 /* ---- element by element ---- */
@@ -135,9 +155,9 @@ template <int N>
 __global__ void __launch_bounds__(THREADS)
     silu_mul_kernel(struct matrix_view out, struct matrix_view gate, struct matrix_view up)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float a[N], b[N];
-    if (column >= out.cols)
+    if (row >= out.rows || column >= out.cols)
         return;
     load_floats<N>(a, row_of(gate, row) + column);
     load_floats<N>(b, row_of(up, row) + column);
@@ -150,18 +170,20 @@ void launch_silu_mul(cudaStream_t stream, struct matrix_view out, struct matrix_
                      struct matrix_view up)
 {
     if (is_wide(out) && is_wide(gate) && is_wide(up))
-        LAUNCH(silu_mul_kernel<4>, row_grid(out.rows, out.cols, 4), THREADS, stream, out, gate, up);
+        LAUNCH(silu_mul_kernel<4>, row_grid(out.rows, out.cols, 4), row_block(out.cols, 4), stream, out, gate,
+               up);
     else
-        LAUNCH(silu_mul_kernel<1>, row_grid(out.rows, out.cols, 1), THREADS, stream, out, gate, up);
+        LAUNCH(silu_mul_kernel<1>, row_grid(out.rows, out.cols, 1), row_block(out.cols, 1), stream, out, gate,
+               up);
 }
 
 template <int N>
 __global__ void __launch_bounds__(THREADS)
     add_kernel(struct matrix_view x, struct matrix_view y, const float *scale)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float a[N], b[N], s[N];
-    if (column >= x.cols)
+    if (row >= x.rows || column >= x.cols)
         return;
     load_floats<N>(a, row_of(x, row) + column);
     load_floats<N>(b, row_of(y, row) + column);
@@ -175,18 +197,18 @@ __global__ void __launch_bounds__(THREADS)
 void launch_add(cudaStream_t stream, struct matrix_view x, struct matrix_view y, const float *scale)
 {
     if (is_wide(x) && is_wide(y) && is_wide_vector(scale))
-        LAUNCH(add_kernel<4>, row_grid(x.rows, x.cols, 4), THREADS, stream, x, y, scale);
+        LAUNCH(add_kernel<4>, row_grid(x.rows, x.cols, 4), row_block(x.cols, 4), stream, x, y, scale);
     else
-        LAUNCH(add_kernel<1>, row_grid(x.rows, x.cols, 1), THREADS, stream, x, y, scale);
+        LAUNCH(add_kernel<1>, row_grid(x.rows, x.cols, 1), row_block(x.cols, 1), stream, x, y, scale);
 }
 
 template <int N>
 __global__ void __launch_bounds__(THREADS)
     guide_kernel(struct matrix_view out, struct matrix_view cond, struct matrix_view uncond, const float *t)
 {
-    int column = own_column<N>(), row = (int)blockIdx.x;
+    int column = own_column<N>(), row = own_row();
     float a[N], b[N];
-    if (column >= out.cols)
+    if (row >= out.rows || column >= out.cols)
         return;
     load_floats<N>(a, row_of(cond, row) + column);
     load_floats<N>(b, row_of(uncond, row) + column);
@@ -199,9 +221,11 @@ void launch_guide(cudaStream_t stream, struct matrix_view out, struct matrix_vie
                   struct matrix_view uncond, const float *t)
 {
     if (is_wide(out) && is_wide(cond) && is_wide(uncond))
-        LAUNCH(guide_kernel<4>, row_grid(out.rows, out.cols, 4), THREADS, stream, out, cond, uncond, t);
+        LAUNCH(guide_kernel<4>, row_grid(out.rows, out.cols, 4), row_block(out.cols, 4), stream, out, cond,
+               uncond, t);
     else
-        LAUNCH(guide_kernel<1>, row_grid(out.rows, out.cols, 1), THREADS, stream, out, cond, uncond, t);
+        LAUNCH(guide_kernel<1>, row_grid(out.rows, out.cols, 1), row_block(out.cols, 1), stream, out, cond,
+               uncond, t);
 }
 
 /* ---- rotary embedding ---- */
