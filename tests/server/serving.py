@@ -120,9 +120,9 @@ def start_fake(**options):
     return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready)
 
 
-def start_real(checkpoint, *options):
+def start_real(checkpoint, *options, program=BINARY):
     """The program itself on a checkpoint; it prints where it listens once it is ready."""
-    server = Server([str(BINARY), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False)
+    server = Server([str(program), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False)
     line = server.process.stdout.readline()
     server.port = int(re.search(r":(\d+)$", line.strip()).group(1))
     server.url = f"http://127.0.0.1:{server.port}"
