@@ -34,7 +34,8 @@ run: build/vargpt
 	    echo "SmolLM2 reads and writes text only. For pictures: make run MODEL=path/to/a/VARGPT/checkpoint" ;; esac; \
 	exec build/vargpt serve --model "$$model" --port $(PORT) $(SAMPLING)
 
-test: deps
+test:
+	@tools/install-deps --test
 	@python3 tests/run
 
 format:

@@ -194,8 +194,26 @@ static void attention_op(struct bench *b, void *context, int round)
     b->be->op->attention(b->be, k->out, k->q, k->kv, &k->batch, k->mask, 0.1f);
 }
 
-static void bench_attention(struct bench *b, const char *what, int spans, int rows, int before, int heads,
-                            int group, int head_dim, enum mask mask)
+/* Of that many numbers; int8 are all 1 and their scales random. */
+static struct kv_layer cache_new(struct bench *b, enum dtype type, size_t n, int heads, int head_dim)
+{
+    struct kv_layer kv = {.type = type, .heads = heads, .head_dim = head_dim};
+    kv.key = floats_new(b, n);
+    kv.value = floats_new(b, n);
+    if (type == DTYPE_I8) {
+        kv.key_scale = floats_new(b, n / (size_t)head_dim);
+        kv.value_scale = floats_new(b, n / (size_t)head_dim);
+    }
+    for (size_t i = 0; i < n && type != DTYPE_F32; i++) {
+        uint16_t half = (uint16_t)(0x3f00 + i % 200);
+        memcpy((char *)kv.key + dtype_bytes(type, i), &half, dtype_bytes(type, 1));
+        memcpy((char *)kv.value + dtype_bytes(type, i), &half, dtype_bytes(type, 1));
+    }
+    return kv;
+}
+
+static void bench_attention(struct bench *b, const char *what, enum dtype type, int spans, int rows,
+                            int before, int heads, int group, int head_dim, enum mask mask)
 {
     int keys = rows + before, pages = (keys + PAGE_TOKENS - 1) / PAGE_TOKENS;
     struct span *span = xcalloc((size_t)spans, sizeof *span);
@@ -208,20 +226,22 @@ static void bench_attention(struct bench *b, const char *what, int spans, int ro
     struct attention_bench k = {
         .q = tensor_new(b, spans * rows, heads * group * head_dim),
         .out = tensor_new(b, spans * rows, heads * group * head_dim),
-        .kv = {floats_new(b, cache), floats_new(b, cache), DTYPE_F32, heads, head_dim},
+        .kv = cache_new(b, type, cache, heads, head_dim),
         .batch = {spans * rows, spans, span, span, NULL, NULL, page},
         .mask = mask,
     };
     double pairs = mask == MASK_FULL ? (double)rows * keys : (double)rows * before + rows * (rows + 1) / 2.0;
     char name[100];
-    snprintf(name, sizeof name, "attention %s %dx%d rows %d keys %dx%d of %d", what, spans, rows, keys, heads,
-             group, head_dim);
+    snprintf(name, sizeof name, "attention %s %s %dx%d rows %d keys %dx%d of %d", what, dtype_name(type),
+             spans, rows, keys, heads, group, head_dim);
     measure(b, name, attention_op, &k, 4 * pairs * spans * heads * group * head_dim,
-            rows == 1 ? 8.0 * spans * keys * heads * head_dim : 0);
+            rows == 1 ? 2.0 * spans * keys * heads * (double)dtype_bytes(type, (size_t)head_dim) : 0);
     tensor_free(b, k.q);
     tensor_free(b, k.out);
     b->be->op->free(b->be, k.kv.key);
     b->be->op->free(b->be, k.kv.value);
+    b->be->op->free(b->be, k.kv.key_scale);
+    b->be->op->free(b->be, k.kv.value_scale);
     free(span);
     free(page);
 }
@@ -376,13 +396,16 @@ static void all_conv2d(struct bench *b)
 
 static void all_attention(struct bench *b)
 {
-    bench_attention(b, "decode", 1, 1, 1023, 32, 1, 128, MASK_CAUSAL);
-    bench_attention(b, "decode", 1, 1, 8191, 32, 1, 128, MASK_CAUSAL);
-    bench_attention(b, "decode", 8, 1, 1023, 3, 3, 64, MASK_CAUSAL);
-    bench_attention(b, "prefill", 1, 256, 768, 32, 1, 128, MASK_CAUSAL);
-    bench_attention(b, "scale", 2, 256, 424, 30, 1, 64, MASK_FULL);
-    bench_attention(b, "vision", 1, 577, 0, 16, 1, 64, MASK_FULL);
-    bench_attention(b, "vae", 1, 256, 0, 1, 1, 640, MASK_FULL);
+    static const enum dtype cache[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8};
+    for (int i = 0; i < 3; i++) {
+        bench_attention(b, "decode", cache[i], 1, 1, 1023, 32, 1, 128, MASK_CAUSAL);
+        bench_attention(b, "decode", cache[i], 1, 1, 8191, 32, 1, 128, MASK_CAUSAL);
+        bench_attention(b, "decode", cache[i], 16, 1, 255, 4, 8, 64, MASK_CAUSAL);
+    }
+    bench_attention(b, "prefill", DTYPE_F32, 1, 256, 768, 32, 1, 128, MASK_CAUSAL);
+    bench_attention(b, "scale", DTYPE_F32, 2, 256, 424, 30, 1, 64, MASK_FULL);
+    bench_attention(b, "vision", DTYPE_F32, 1, 577, 0, 16, 1, 64, MASK_FULL);
+    bench_attention(b, "vae", DTYPE_F32, 1, 256, 0, 1, 1, 640, MASK_FULL);
 }
 
 static void all_sample(struct bench *b)

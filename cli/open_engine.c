@@ -11,6 +11,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
                             void (*progress)(void *context, double fraction), void *context,
                             struct error *err)
 {
+    static const enum dtype cache_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8}; /* in the order of the words */
     struct progress bar;
     struct engine_options options = {
         .model_path = c->model,
@@ -27,6 +28,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
         .temperature = (float)c->temperature,
         .top_p = (float)c->top_p,
         .top_k = c->top_k,
+        .cache_type = cache_types[c->cache_type],
         .on_progress = progress ? progress : show_progress,
         .progress_context = progress ? context : &bar,
     };

@@ -31,6 +31,7 @@ enum command {
 enum cpu_level_setting { CPU_LEVEL_AUTO, CPU_LEVEL_SCALAR, CPU_LEVEL_AVX2, CPU_LEVEL_AVX512 };
 enum precision_setting { PRECISION_AUTO, PRECISION_EXACT, PRECISION_FAST };
 enum log_level_setting { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
+enum log_format_setting { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum show_setting { SHOW_AUTO, SHOW_KITTY, SHOW_ITERM2, SHOW_SIXEL, SHOW_BLOCKS, SHOW_OFF };
 
 /* Strings in the order in which they were given. */
@@ -39,7 +40,7 @@ struct config_list {
     size_t count;
 };
 
-enum { CONFIG_MAX_SETTINGS = 64 };
+enum { CONFIG_MAX_SETTINGS = 96 };
 
 /* Where a setting's value came from; a later one wins. */
 enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
@@ -51,6 +52,7 @@ struct config {
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
+    int cache_type;                                   /* f32, bf16, int8 */
     int log_level;
     /* server */
     char *host;
@@ -59,7 +61,13 @@ struct config {
     int max_connections;
     uint64_t max_body; /* bytes */
     int max_pictures, max_choices;
-    int drain_seconds;
+    int drain_seconds, drain_delay, request_timeout, stuck_seconds;
+    char *api_key_file, *api_keys; /* NULL = none */
+    int key_requests, key_tokens;  /* a minute; 0 = no limit */
+    bool metrics_open, log_prompts;
+    char *cors_origins;       /* NULL = none */
+    char *tls_cert, *tls_key; /* files; NULL = no TLS */
+    int log_format;
     /* text; what was not given (config_given) is the checkpoint's own */
     double temperature, top_p, min_p;
     int top_k;

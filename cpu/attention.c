@@ -71,39 +71,70 @@ static int clamp(int value, int low, int high)
 
 /* The keys (or values) of up to KEYS positions: where their rows lie. The rows of a head are far apart in
  * memory, so the processor does not ask for them by itself, and often a power of two apart, so its caches
- * hold only a few of them. More queries than a kernel takes at once therefore use a dense copy; fewer let the
- * kernel ask for the rows `ahead` of the one it uses. */
+ * hold only a few of them. More queries than a kernel takes at once therefore use a dense copy, and so do
+ * rows that are not float32 in memory; else the kernel asks for the rows `ahead` of the one it uses. */
 struct block {
     const float *row[KEYS + MOST_AHEAD]; /* n rows and MOST_AHEAD more */
     int n, ahead;
 };
 
+/* A layer's keys or its values. */
+struct side {
+    const char *memory;
+    const float *scale; /* DTYPE_I8 only */
+};
+
+static void copy_row(const struct attention_job *j, const struct side *side, float *to, size_t at)
+{
+    const struct cpu_kernels *k = j->c->k;
+    const char *from = side->memory + at * dtype_bytes(j->kv.type, (size_t)j->kv.head_dim);
+    if (j->kv.type == DTYPE_I8)
+        k->from_i8(to, (const int8_t *)from, side->scale[at], j->kv.head_dim);
+    else
+        k->to_f32(to, from, j->kv.type, j->kv.head_dim);
+}
+
+static void copy_block(struct block *b, const struct attention_job *j, const struct side *side,
+                       const size_t *at, int ahead, float *copy)
+{
+    size_t row = dtype_bytes(j->kv.type, (size_t)j->kv.head_dim);
+    for (int i = 0; i < b->n; i++) {
+        const char *next = side->memory + at[i + ahead] * row;
+        for (size_t k = 0; k < row; k += 64)
+            __builtin_prefetch(next + k);
+        copy_row(j, side, copy + (size_t)i * (size_t)j->kv.head_dim, at[i]);
+        b->row[i] = copy + (size_t)i * (size_t)j->kv.head_dim;
+    }
+}
+
 static void find_block(struct block *b, const struct attention_job *j, const struct task_place *t,
-                       const void *memory, int from, int all, float *copy)
+                       const struct side *side, int from, int all, float *copy)
 {
     const int32_t *page = j->batch->page + t->span->first_page;
-    size_t width = (size_t)j->kv.head_dim, slot_width = (size_t)j->kv.heads * width;
+    size_t at[KEYS + MOST_AHEAD];
+    int ahead = clamp(768 / j->kv.head_dim, 1, MOST_AHEAD); /* about 3 KiB of float32 */
     b->n = clamp(all - from, 0, KEYS);
-    int ahead = clamp(768 / j->kv.head_dim, 1, MOST_AHEAD); /* about 3 KiB */
-    b->ahead = t->n > QUERY_ROWS ? 0 : ahead;
+    b->ahead = t->n > QUERY_ROWS || j->kv.type != DTYPE_F32 ? 0 : ahead;
     for (int i = 0; i < b->n + ahead; i++) {
         int p = clamp(from + i, 0, all - 1);
         size_t slot = (size_t)page[p / PAGE_TOKENS] * PAGE_TOKENS + (size_t)(p % PAGE_TOKENS);
-        b->row[i] = (const float *)memory + slot * slot_width + (size_t)t->kv_head * width;
+        at[i] = slot * (size_t)j->kv.heads + (size_t)t->kv_head;
     }
-    for (int i = 0; b->ahead == 0 && i < b->n; i++) {
-        for (size_t k = 0; k < width; k += 16)
-            __builtin_prefetch(b->row[i + ahead] + k);
-        b->row[i] = memcpy(copy + (size_t)i * width, b->row[i], width * sizeof(float));
+    if (b->ahead == 0) {
+        copy_block(b, j, side, at, ahead, copy);
+        return;
     }
+    for (int i = 0; i < b->n + ahead; i++)
+        b->row[i] = (const float *)(const void *)side->memory + at[i] * (size_t)j->kv.head_dim;
 }
 
 static void score_keys(const struct attention_job *j, const struct task_place *t, float *score, float *copy)
 {
     int all = keys_seen(j, t, t->n - 1);
+    struct side keys_side = {j->kv.key, j->kv.key_scale};
     struct block b;
     for (int from = 0; from < all; from += KEYS) {
-        find_block(&b, j, t, j->kv.key, from, all, copy);
+        find_block(&b, j, t, &keys_side, from, all, copy);
         for (int m = 0; m < t->n; m += QUERY_ROWS) {
             int rows = clamp(t->n - m, 0, QUERY_ROWS);
             int keys = clamp(keys_seen(j, t, m + rows - 1) - from, 0, KEYS);
@@ -121,9 +152,10 @@ static void weigh_values(const struct attention_job *j, const struct task_place 
 {
     const struct cpu_kernels *k = j->c->k;
     int all = keys_seen(j, t, t->n - 1);
+    struct side values = {j->kv.value, j->kv.value_scale};
     struct block b;
     for (int from = 0; from < all; from += KEYS) {
-        find_block(&b, j, t, j->kv.value, from, all, copy);
+        find_block(&b, j, t, &values, from, all, copy);
         for (int m = 0; m < t->n; m += QUERY_ROWS) {
             int rows = clamp(t->n - m, 0, QUERY_ROWS);
             float *out[QUERY_ROWS];
@@ -162,7 +194,7 @@ void cpu_attention(struct backend *be, struct tensor out, struct tensor q, struc
                    const struct row_batch *batch, enum mask mask, float scale)
 {
     struct cpu_backend *c = cpu_state(be);
-    assert(kv.type == DTYPE_F32 && q.cols % (kv.heads * kv.head_dim) == 0);
+    assert(q.cols % (kv.heads * kv.head_dim) == 0);
     struct attention_job j = {c, out, q, kv, batch, mask, scale, q.cols / (kv.heads * kv.head_dim), 0, 0};
     int most_keys = 0;
     double work = 0;
@@ -190,16 +222,31 @@ struct kv_job {
     const int32_t *slot;
 };
 
+/* One slot's keys or values. */
+static void write_slot(const struct cpu_kernels *k, const struct kv_layer *kv, void *memory, float *scale,
+                       int32_t slot, const float *x)
+{
+    size_t heads = (size_t)kv->heads, width = heads * (size_t)kv->head_dim;
+    char *to = (char *)memory + (size_t)slot * dtype_bytes(kv->type, width);
+    switch (kv->type) {
+    case DTYPE_BF16: k->to_bf16((uint16_t *)(void *)to, x, (int)width); break;
+    case DTYPE_I8:
+        for (size_t h = 0; h < heads; h++) {
+            size_t at = h * (size_t)kv->head_dim;
+            scale[(size_t)slot * heads + h] = k->to_i8((int8_t *)to + at, x + at, kv->head_dim);
+        }
+        break;
+    default: memcpy(to, x, width * sizeof(float)); break;
+    }
+}
+
 static void kv_write_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
 {
-    (void)c;
     (void)thread;
     const struct kv_job *j = context;
-    size_t width = (size_t)j->kv.heads * (size_t)j->kv.head_dim;
     for (int r = first; r < first + n; r++) {
-        size_t at = (size_t)j->slot[r] * width;
-        memcpy((float *)j->kv.key + at, tensor_row(j->k, r), width * sizeof(float));
-        memcpy((float *)j->kv.value + at, tensor_row(j->v, r), width * sizeof(float));
+        write_slot(c->k, &j->kv, j->kv.key, j->kv.key_scale, j->slot[r], tensor_row(j->k, r));
+        write_slot(c->k, &j->kv, j->kv.value, j->kv.value_scale, j->slot[r], tensor_row(j->v, r));
     }
 }
 

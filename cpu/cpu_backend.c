@@ -95,6 +95,7 @@ void cpu_for_tasks(struct cpu_backend *c, int n, bool small, pool_task *task, vo
 
 static const struct backend_ops cpu_ops = {
     .name = "cpu",
+    .cache_types = 1u << DTYPE_BF16 | 1u << DTYPE_I8,
     .alloc = cpu_alloc,
     .free = cpu_free,
     .upload = cpu_copy,

@@ -24,6 +24,14 @@ static inline float bf16_to_float(uint16_t h)
     return bits_to_float((uint32_t)h << 16);
 }
 
+/* Round to nearest, ties to even; NaN stays NaN. */
+static inline uint16_t float_to_bf16(float f)
+{
+    uint32_t bits = float_to_bits(f), quiet = bits >> 16 | 0x40;
+    uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16;
+    return (uint16_t)((bits & 0x7fffffff) > 0x7f800000 ? quiet : rounded);
+}
+
 /* Exact: moves exponent and fraction into place and lets a multiplication by 2^112 rebias them, subnormals
  * included. */
 static inline float f16_to_float(uint16_t h)

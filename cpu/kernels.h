@@ -41,6 +41,10 @@ struct cpu_kernels {
     void (*scale_bias_act)(float *out, const float *x, int n, const float *scale, const float *bias,
                            enum activation);
     void (*to_f32)(float *out, const void *in, enum dtype, int n); /* F32, F16, BF16 */
+    void (*to_bf16)(uint16_t *out, const float *x, int n);
+    /* out[i] = x[i] / scale to the nearest integer; returns the scale, max |x| / 127 (0 below 1e-30) */
+    float (*to_i8)(int8_t *out, const float *x, int n);
+    void (*from_i8)(float *out, const int8_t *in, float scale, int n);
 
     void (*rms_norm)(float *out, const float *x, int n, const float *weight, float eps);
     void (*layer_norm)(float *out, const float *x, int n, const float *weight, const float *bias, float eps);

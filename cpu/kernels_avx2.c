@@ -1,4 +1,5 @@
 /* Vectors of eight: AVX2, FMA, F16C. */
+#include "cpu/half.h"
 #include "cpu/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)
@@ -73,6 +74,11 @@ INLINE vf vf_load_f16(const uint16_t *p)
 INLINE vf vf_load_f16_part(const uint16_t *p, int n)
 {
     return _mm256_cvtph_ps(load_part16(p, n));
+}
+
+INLINE vf vf_load_i8(const int8_t *p)
+{
+    return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
 
 INLINE vf vf_fma(vf a, vf b, vf c)

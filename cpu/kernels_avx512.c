@@ -1,4 +1,5 @@
 /* Vectors of sixteen: AVX-512 F, BW, DQ, VL. */
+#include "cpu/half.h"
 #include "cpu/kernels.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)
@@ -66,6 +67,11 @@ INLINE vf vf_load_f16(const uint16_t *p)
 INLINE vf vf_load_f16_part(const uint16_t *p, int n)
 {
     return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(first_lanes(n), p));
+}
+
+INLINE vf vf_load_i8(const int8_t *p)
+{
+    return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
 
 INLINE vf vf_fma(vf a, vf b, vf c)

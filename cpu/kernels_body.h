@@ -56,6 +56,8 @@ static void to_f32(float *out, const void *in, enum dtype type, int n)
     }
 }
 
+#include "cpu/kernels_cache_body.h"
+
 #include "cpu/kernels_product_body.h"
 
 #include "cpu/kernels_activation_body.h"
@@ -107,6 +109,9 @@ const struct cpu_kernels *GET_KERNELS(void)
         .bias_act = bias_act,
         .scale_bias_act = scale_bias_act,
         .to_f32 = to_f32,
+        .to_bf16 = to_bf16,
+        .to_i8 = to_i8,
+        .from_i8 = from_i8,
         .rms_norm = rms_norm,
         .layer_norm = layer_norm,
         .column_sums = column_sums,

@@ -62,6 +62,11 @@ INLINE vf vf_load_f16_part(const uint16_t *p, int n)
     return vf_load_f16(part);
 }
 
+INLINE vf vf_load_i8(const int8_t *p)
+{
+    return (vf){(float)p[0], (float)p[1], (float)p[2], (float)p[3]};
+}
+
 INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return a * b + c;

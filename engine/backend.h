@@ -34,11 +34,13 @@ struct host_matrix {
     bool stays; /* data outlives the weight (a mapped file): the backend may use it in place */
 };
 
-/* The keys and values of one layer: [slots][heads][head_dim] each. */
+/* The keys and values of one layer: [slots][heads][head_dim] each. As DTYPE_I8 the numbers of a slot's head are multiples,
+ * -127..127, of its scale, which is 1/127 of the largest of them. */
 struct kv_layer {
     void *key, *value;
-    enum dtype type; /* DTYPE_F32 */
+    enum dtype type; /* DTYPE_F32; DTYPE_BF16 (rounded to nearest, ties to even); DTYPE_I8 */
     int heads, head_dim;
+    float *key_scale, *value_scale; /* DTYPE_I8: [slots][heads] each */
 };
 
 enum mask {
@@ -81,6 +83,7 @@ struct choice_row {
 
 struct backend_ops {
     const char *name; /* "cpu", "cuda", "cuda-emulated" */
+    unsigned cache_types; /* 1 << type of each that a kv_layer may have beside DTYPE_F32 */
 
     /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
     void *(*alloc)(struct backend *, size_t bytes);
@@ -116,7 +119,7 @@ struct backend_ops {
     /* x += y * scale[column]; scale NULL = 1 */
     void (*add)(struct backend *, struct tensor x, struct tensor y, const float *scale);
 
-    /* paged key/value memory. k, v: [R, heads * head_dim] */
+    /* paged key/value memory. k, v: [R, heads * head_dim]. All sums are float32 whatever the cache's type */
     void (*kv_write)(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
     /* q, out: [R, q_heads * head_dim]; query head h reads kv head h / (q_heads / kv heads).
      * out = softmax(scale * q . k^T under the mask) . v */

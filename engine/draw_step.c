@@ -264,6 +264,8 @@ static void end_drawing(struct engine *e, struct sequence *s)
     }
     sequence_append(s, m->config.drawing.end_id);
     s->state = SEQUENCE_TEXT;
+    if (reply_is_full(e, s)) /* the image-start token was the last one allowed */
+        sequence_done(e, s, FINISH_LENGTH);
 }
 
 static void advance(struct engine *e, struct drawn *d, const int32_t *device_codes)

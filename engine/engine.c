@@ -115,6 +115,7 @@ enum status engine_open(struct engine **out, struct backend *be, const struct en
     e->be = be;
     e->op = be->op;
     e->max_sequences = o->max_sequences > 0 ? o->max_sequences : 16;
+    e->cache_type = o->cache_type;
     e->max_queue = o->max_queue > 0 ? o->max_queue : 256;
     e->token_wait_steps = o->token_wait_steps > 0 ? o->token_wait_steps : 4;
     e->token_wait_ms = o->token_wait_ms > 0 ? o->token_wait_ms : 250;
@@ -292,6 +293,16 @@ void engine_cancel(struct engine *e, uint64_t id)
     e->cancel[e->n_cancel++] = id;
     pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
+}
+
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (int i = 0; i < e->n_waiting && place == 0; i++)
+        place = e->waiting[i]->id == id ? i + 1 : 0;
+    pthread_mutex_unlock(&e->lock);
+    return place;
 }
 
 /* --- looking --- */

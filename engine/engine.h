@@ -19,6 +19,7 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512 */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    enum dtype cache_type;  /* what keys and values are kept as: DTYPE_F32 (0), DTYPE_BF16 or DTYPE_I8 */
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
      * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
     int token_wait_steps, token_wait_ms;
@@ -56,6 +57,7 @@ enum event_type {
 /* Everything pointed to is valid during the call only. */
 struct event {
     enum event_type type;
+    int64_t begun_ns; /* clock_ns() when the request left the queue for the first time; 0: it never did */
     /* TOKEN */
     int32_t id;
     float logprob; /* 0 without logprobs */
@@ -92,6 +94,8 @@ void engine_close(struct engine *);
 enum status engine_submit(struct engine *, struct request *, struct event_sink, uint64_t *id, struct error *);
 /* From any thread; the sink gets FAILED with STATUS_CANCELLED unless it has ended already. */
 void engine_cancel(struct engine *, uint64_t id);
+/* Place in the queue, from 1; 0: it is being computed, or has ended. Any thread. */
+int engine_place(struct engine *, uint64_t id);
 
 /* Immutable, any thread, valid until engine_close. */
 const struct model_config *engine_config(const struct engine *);
@@ -117,6 +121,7 @@ struct engine_status {
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
+    int page_tokens;                     /* positions of one page */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
     uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
     uint64_t text_tokens, pictures;        /* so far: chosen, drawn */
@@ -129,6 +134,9 @@ void engine_look(struct engine *, struct engine_status *out);
 /* Bytes that were taken, for start-up lines, `vargpt inspect` and `vargpt bench`. */
 struct engine_memory {
     size_t weights, cache, work;
+    size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
+    int cache_pages;
+    enum dtype cache_type;
 };
 struct engine_memory engine_memory(const struct engine *);
 

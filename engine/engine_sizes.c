@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -43,18 +44,20 @@ static enum status open_decoder_pool(struct engine *e, size_t *budget, struct er
 {
     const struct image_decoder *d = &e->model->decoder;
     size_t pages = 2 * (size_t)pages_for(e->model->n_positions); /* both branches of one picture */
-    size_t each = kv_pool_bytes(d->depth, d->heads, d->head_dim, pages);
+    struct kv_shape shape = {e->cache_type, d->depth, d->heads, d->head_dim};
+    size_t each = kv_pool_bytes(shape, pages);
     size_t drawings = at_least(at_most(*budget / 3 / each, at_most((size_t)e->max_sequences, 8)), 1);
     e->max_drawings = (int)drawings;
     *budget -= at_most(*budget, drawings * each);
     e->memory.cache += drawings * each;
-    return kv_pool_open(&e->decoder_pool, e->be, d->depth, d->heads, d->head_dim, (int)(drawings * pages), err);
+    return kv_pool_open(&e->decoder_pool, e->be, shape, (int)(drawings * pages), err);
 }
 
 static enum status open_llm_pool(struct engine *e, size_t budget, struct error *err)
 {
     const struct llm_config *c = &e->model->config.llm;
-    size_t page = kv_pool_bytes(c->layers, c->kv_heads, c->head_dim, 64) / 64;
+    struct kv_shape shape = {e->cache_type, c->layers, c->kv_heads, c->head_dim};
+    size_t page = kv_pool_bytes(shape, 64) / 64;
     size_t want = (size_t)e->max_sequences * (size_t)pages_for(e->context);
     size_t least = at_most((size_t)pages_for(e->model->n_positions + 256), want);
     size_t pages = at_least(at_most(budget / page, want), least);
@@ -65,11 +68,17 @@ static enum status open_llm_pool(struct engine *e, size_t budget, struct error *
         e->context = (int)pages * PAGE_TOKENS;
     }
     e->memory.cache += pages * page;
-    return kv_pool_open(&e->llm_pool, e->be, c->layers, c->kv_heads, c->head_dim, (int)pages, err);
+    e->memory.cache_page = page;
+    e->memory.cache_pages = (int)pages;
+    return kv_pool_open(&e->llm_pool, e->be, shape, (int)pages, err);
 }
 
 enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct error *err)
 {
+    if (e->cache_type != DTYPE_F32 && !(e->op->cache_types >> e->cache_type & 1))
+        return error_set(err, STATUS_BAD_REQUEST, "the %s device keeps no key/value cache of type %s", e->op->name,
+                         dtype_name(e->cache_type));
+    e->memory.cache_type = e->cache_type;
     size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
     if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
         return err->status;
@@ -86,7 +95,8 @@ static enum status pass_open(struct engine *e, struct pass *pass, int rows, stru
     pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
     if (!pass->source)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
-    return batch_open(&pass->batch, e->be, rows, e->max_sequences, kv_pool_pages(e->llm_pool), err);
+    size_t tables = n * (size_t)pages_for(e->context); /* sequences share pages: their tables may be longer than the pool */
+    return batch_open(&pass->batch, e->be, rows, e->max_sequences, (int)at_most(tables, INT_MAX), err);
 }
 
 void pass_release(struct engine *e, struct pass *pass)

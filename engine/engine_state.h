@@ -44,6 +44,7 @@ struct engine {
     struct engine_memory memory;
     int context, max_sequences, step_rows, max_queue;
     int token_wait_steps, token_wait_ms;
+    enum dtype cache_type;
     int max_drawings; /* pictures under way at once: what the image decoder's pool holds */
 
     struct kv_pool *llm_pool, *decoder_pool; /* decoder_pool NULL when the model does not draw */
@@ -101,6 +102,7 @@ void seen_pictures_close(struct engine *);
 /* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */
 void fill_rows(struct engine *, struct pass *, struct tensor x);
 void text_step(struct engine *, struct pass *, struct tensor x);
+bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
 void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
 /* draw_step.c: x: the LLM's output */
 bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short */

@@ -20,23 +20,47 @@ struct kv_pool {
     struct backend *be;
     char *memory;
     struct kv_layer *layer;
-    struct page *page;    /* [pages] */
-    int32_t *free_page;   /* a stack: pages given back last are taken first, their memory being warm */
+    struct page *page;  /* [pages] */
+    int32_t *free_page; /* a stack: pages given back last are taken first, their memory being warm */
     int pages, n_free, n_cached;
     int32_t oldest, newest; /* of the cached pages */
-    int32_t *bucket;      /* [n_buckets] published pages by key */
-    uint32_t n_buckets;   /* a power of two */
+    int32_t *bucket;        /* [n_buckets] published pages by key */
+    uint32_t n_buckets;     /* a power of two */
 };
 
-static size_t layer_bytes(int heads, int head_dim, size_t pages)
+static size_t whole_lines(size_t bytes)
 {
-    size_t bytes = pages * PAGE_TOKENS * (size_t)heads * (size_t)head_dim * sizeof(float);
     return (bytes + 63) / 64 * 64;
 }
 
-size_t kv_pool_bytes(int layers, int heads, int head_dim, size_t pages)
+/* A layer's keys, or its values. */
+static size_t data_bytes(struct kv_shape s, size_t pages)
 {
-    return 2 * (size_t)layers * layer_bytes(heads, head_dim, pages);
+    return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.heads * (size_t)s.head_dim));
+}
+
+static size_t scale_bytes(struct kv_shape s, size_t pages)
+{
+    return s.type == DTYPE_I8 ? whole_lines(pages * PAGE_TOKENS * (size_t)s.heads * sizeof(float)) : 0;
+}
+
+size_t kv_pool_bytes(struct kv_shape s, size_t pages)
+{
+    return 2 * (size_t)s.layers * (data_bytes(s, pages) + scale_bytes(s, pages));
+}
+
+/* Layer after layer: keys, values, the keys' scales, the values'. */
+static void place_layers(struct kv_layer *layer, char *memory, struct kv_shape s, size_t pages)
+{
+    size_t data = data_bytes(s, pages), scales = scale_bytes(s, pages);
+    for (int i = 0; i < s.layers; i++, memory += 2 * (data + scales)) {
+        layer[i] = (struct kv_layer){
+            .key = memory, .value = memory + data, .type = s.type, .heads = s.heads, .head_dim = s.head_dim};
+        if (scales) {
+            layer[i].key_scale = (float *)(void *)(memory + 2 * data);
+            layer[i].value_scale = (float *)(void *)(memory + 2 * data + scales);
+        }
+    }
 }
 
 static void init_pages(struct kv_pool *p, int pages)
@@ -54,23 +78,21 @@ static void init_pages(struct kv_pool *p, int pages)
         p->bucket[i] = NONE;
 }
 
-enum status kv_pool_open(struct kv_pool **out, struct backend *be, int layers, int heads, int head_dim, int pages,
+enum status kv_pool_open(struct kv_pool **out, struct backend *be, struct kv_shape shape, int pages,
                          struct error *err)
 {
-    size_t bytes = kv_pool_bytes(layers, heads, head_dim, (size_t)pages), each = layer_bytes(heads, head_dim, (size_t)pages);
+    size_t bytes = kv_pool_bytes(shape, (size_t)pages);
     struct kv_pool *p = xcalloc(1, sizeof *p);
     p->be = be;
     p->memory = be->op->alloc(be, bytes);
     if (!p->memory) {
         free(p);
-        return error_set(err, STATUS_NO_MEMORY, "no memory for a key/value cache of %zu MiB: a smaller --cache needs less",
+        return error_set(err, STATUS_NO_MEMORY,
+                         "no memory for a key/value cache of %zu MiB: a smaller --cache needs less",
                          bytes >> 20);
     }
-    p->layer = xcalloc((size_t)layers, sizeof *p->layer);
-    for (int i = 0; i < layers; i++) {
-        char *key = p->memory + 2 * (size_t)i * each;
-        p->layer[i] = (struct kv_layer){key, key + each, DTYPE_F32, heads, head_dim};
-    }
+    p->layer = xcalloc((size_t)shape.layers, sizeof *p->layer);
+    place_layers(p->layer, p->memory, shape, (size_t)pages);
     init_pages(p, pages);
     *out = p;
     return STATUS_OK;
@@ -221,7 +243,8 @@ void page_table_publish(const struct page_table *t, struct kv_pool *p, int index
     *bucket_of(p, key) = page;
 }
 
-/* From the end, so that of a prefix the later pages, which are of no use without the earlier ones, go first. */
+/* From the end, so that of a prefix the later pages, which are of no use without the earlier ones, go first.
+ */
 void page_table_release(struct page_table *t, struct kv_pool *p)
 {
     while (t->n > 0) {

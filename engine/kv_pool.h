@@ -15,11 +15,16 @@ struct page_key {
     uint8_t byte[PAGE_KEY_BYTES];
 };
 
-/* Bytes of `pages` pages. */
-size_t kv_pool_bytes(int layers, int heads, int head_dim, size_t pages);
+/* What one position of a cache consists of: in each layer, keys and values of `heads` heads. */
+struct kv_shape {
+    enum dtype type; /* as kv_layer's */
+    int layers, heads, head_dim;
+};
 
-enum status kv_pool_open(struct kv_pool **out, struct backend *, int layers, int heads, int head_dim, int pages,
-                         struct error *);
+/* Bytes of `pages` pages. */
+size_t kv_pool_bytes(struct kv_shape, size_t pages);
+
+enum status kv_pool_open(struct kv_pool **out, struct backend *, struct kv_shape, int pages, struct error *);
 void kv_pool_close(struct kv_pool *); /* accepts NULL; nobody may hold pages */
 
 const struct kv_layer *kv_pool_layers(const struct kv_pool *); /* [layers] */

@@ -44,6 +44,8 @@ static void mark_given_up(struct engine *e)
 static void start_waiting(struct engine *e, int from)
 {
     struct sequence *s = e->waiting[from];
+    if (s->begun_ns == 0 && s->given_up == STATUS_OK)
+        s->begun_ns = clock_ns();
     int at = e->n_running++;
     for (; at > 0 && sequence_comes_before(s, e->running[at - 1]); at--)
         e->running[at] = e->running[at - 1];
@@ -87,6 +89,7 @@ static void note_status(struct engine *e, bool stepping)
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
     e->status.stepping = stepping;
+    e->status.page_tokens = PAGE_TOKENS;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
     e->status.pages_cached = kv_pool_cached(e->llm_pool);

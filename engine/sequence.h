@@ -60,6 +60,7 @@ struct sequence {
     int n_drawn;     /* pictures of the reply */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
     enum status given_up; /* STATUS_CANCELLED or STATUS_TIMEOUT: to be ended when nothing uses it */
+    int64_t begun_ns; /* when it first left the queue; 0 before */
     bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 

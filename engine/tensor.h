@@ -14,6 +14,7 @@ enum dtype {
     DTYPE_Q4_0, /* f16 d, 16 bytes:     w = d * (q - 8)    18 bytes; low nibbles are weights 0..15, high ones 16..31 */
     DTYPE_Q4_1, /* f16 d, f16 m, 16 b.: w = d * q + m      20 bytes */
     DTYPE_I32,
+    DTYPE_I8, /* only in key/value caches, which keep the scales beside them */
     DTYPE_COUNT
 };
 
@@ -23,6 +24,7 @@ static inline size_t dtype_bytes(enum dtype type, size_t n)
     switch (type) {
     case DTYPE_F32:
     case DTYPE_I32: return n * 4;
+    case DTYPE_I8: return n;
     case DTYPE_F16:
     case DTYPE_BF16: return n * 2;
     case DTYPE_Q8_0: return n / 32 * 34;
@@ -35,7 +37,7 @@ static inline size_t dtype_bytes(enum dtype type, size_t n)
 
 static inline const char *dtype_name(enum dtype type)
 {
-    static const char *const names[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "I32"};
+    static const char *const names[] = {"F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "I32", "I8"};
     return type < DTYPE_COUNT ? names[type] : "?";
 }
 

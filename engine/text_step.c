@@ -145,6 +145,12 @@ static void send_token(struct sequence *s, const struct sampled *t)
                                      .n_top = t->n_top});
 }
 
+bool reply_is_full(const struct engine *e, const struct sequence *s)
+{
+    int most = s->request->text.max_tokens;
+    return (most >= 0 && s->usage.text_tokens >= most) || s->n_ids >= e->context;
+}
+
 /* The token after the sequence's last row. May end the sequence. */
 static void choose_token(struct engine *e, struct sequence *s, float *logits)
 {
@@ -176,7 +182,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         return;
     }
     send_token(s, &chosen);
-    if (s->usage.text_tokens == t->max_tokens || s->n_ids >= e->context)
+    if (reply_is_full(e, s))
         sequence_done(e, s, FINISH_LENGTH);
 }
 
@@ -222,7 +228,7 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
         return;
     for (int i = 0; i < n; i++) {
         struct sequence *s = pass->chooser[i];
-        if (s->request->text.max_tokens == 0)
+        if (reply_is_full(e, s)) /* nothing was asked for */
             sequence_done(e, s, FINISH_LENGTH);
         else
             choose_token(e, s, e->logits_host + (size_t)i * (size_t)vocab);

@@ -208,7 +208,7 @@ static enum stream_step chat_stream_next(void *context, struct buffer *out)
         else if (c->ended)
             send_end(c);
         else if (w == REPLY_IDLE)
-            sse_append_ping(out);
+            reply_append_ping(c->reply, c->exchange, out);
     }
     return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
 }
@@ -257,7 +257,7 @@ static void answer(struct chat_reply *c)
 static enum status submit(struct chat_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->exchange->server);
-    if (reply_open(&c->reply, c->request.choices, err))
+    if (reply_open(&c->reply, c->exchange, c->request.choices, err))
         return err->status;
     for (int i = 0; i < c->request.choices; i++)
         chat_choice_init(&c->choice[i], &c->request, engine_tokenizer(engine));

@@ -1,5 +1,7 @@
 #include "server/connection_check.h"
 
+#include "server/cors.h"
+#include "server/keys.h"
 #include "server/loopback.h"
 
 #include <microhttpd.h>
@@ -8,8 +10,8 @@
 #include <strings.h>
 
 struct headers {
-    int lengths, hosts, codings, types, origins;
-    const char *length, *host, *coding, *type, *origin;
+    int lengths, hosts, codings, types, origins, keys;
+    const char *length, *host, *coding, *type, *origin, *key;
     bool bad_name, bad_value;
 };
 
@@ -33,6 +35,19 @@ static bool has_control(const char *s, size_t n)
     return false;
 }
 
+/* libmicrohttpd appends a folded line to the header's name: "Content-Length:\r\n 5" arrives as
+ * "Content-Length5", and the body would be taken for the next request. */
+static bool is_folded(const char *name, size_t length)
+{
+    static const char *const framing[] = {"Content-Length", "Transfer-Encoding"};
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(framing[i]);
+        if (length > n && strncasecmp(name, framing[i], n) == 0)
+            return true;
+    }
+    return false;
+}
+
 static void note(const char *name, const char *wanted, const char *value, const char **out, int *count)
 {
     if (strcasecmp(name, wanted) != 0)
@@ -46,13 +61,14 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
 {
     struct headers *h = context;
     (void)kind;
-    h->bad_name |= !is_token(name, name_length);
+    h->bad_name |= !is_token(name, name_length) || is_folded(name, name_length);
     h->bad_value |= has_control(value, value_length);
     note(name, "Content-Length", value, &h->length, &h->lengths);
     note(name, "Host", value, &h->host, &h->hosts);
     note(name, "Transfer-Encoding", value, &h->coding, &h->codings);
     note(name, "Content-Type", value, &h->type, &h->types);
     note(name, "Origin", value, &h->origin, &h->origins);
+    note(name, "Authorization", value, &h->key, &h->keys);
     return MHD_YES;
 }
 
@@ -61,7 +77,7 @@ static void check_framing(const struct headers *h, const char *version, struct h
     if (h->bad_name || h->bad_value)
         http_error_set(e, PROBLEM_HTTP, NULL,
                        "a header's name or value holds a character that is not allowed");
-    if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1)
+    if (h->lengths > 1 || h->hosts > 1 || h->codings > 1 || h->types > 1 || h->origins > 1 || h->keys > 1)
         http_error_set(e, PROBLEM_HTTP, NULL, "a header that must be unique is sent twice");
     if (h->lengths && h->codings)
         http_error_set(e, PROBLEM_HTTP, NULL, "Content-Length and Transfer-Encoding exclude each other");
@@ -83,12 +99,13 @@ static bool is_json(const char *type)
 
 static void check_origin(const struct headers *h, const struct server *server, struct http_error *e)
 {
-    if (!server->loopback)
+    const char *allowed = server->options.cors_origins;
+    if (!server->loopback || key_ring_is_locked(server->keys)) /* a web page has no key */
         return;
     if (h->host && !loopback_host(h->host))
         http_error_set(e, PROBLEM_FORBIDDEN, NULL,
                        "this server listens on this machine only: use localhost or 127.0.0.1 as its name");
-    if (h->origin && !loopback_origin(h->origin))
+    if (h->origin && !loopback_origin(h->origin) && !cors_allows(allowed, h->origin))
         http_error_set(e, PROBLEM_FORBIDDEN, NULL, "web pages of other origins may not use this server");
 }
 

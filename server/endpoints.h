@@ -10,6 +10,7 @@ void endpoint_page(struct exchange *, const char *rest);
 void endpoint_page_file(struct exchange *, const char *name);
 void endpoint_health(struct exchange *, const char *rest); /* also while loading and draining */
 void endpoint_live(struct exchange *, const char *rest);
+void endpoint_metrics(struct exchange *, const char *rest); /* likewise; server/metrics_text.c */
 void endpoint_models(struct exchange *, const char *rest);
 void endpoint_model(struct exchange *, const char *rest);
 void endpoint_chat(struct exchange *, const char *rest);

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 struct server;
+struct api_key;
+struct meter;
 
 enum stream_step {
     STREAM_MORE,   /* out holds something to send */
@@ -55,6 +57,10 @@ struct exchange {
     struct buffer body;
     size_t budgeted; /* bytes of the server's body budget held */
     struct answer answer;
+    int route;           /* of route.h, by path and method */
+    struct api_key *key; /* whose it is, held; NULL where none is needed */
+    struct meter *meter; /* what its work took, held; NULL before any */
+    int64_t deadline_ns; /* the engine's answer comes by then or not at all; 0 = none */
 };
 
 /* The body was read and may go: a long reply need not hold it. */

@@ -153,7 +153,7 @@ static enum stream_step image_stream_next(void *context, struct buffer *out)
         if (c->error.problem != PROBLEM_NONE)
             sse_append_error(out, &c->error);
         else if (w == REPLY_IDLE)
-            sse_append_ping(out);
+            reply_append_ping(c->reply, c->exchange, out);
     }
     return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
 }
@@ -191,7 +191,7 @@ static void answer(struct image_reply *c)
 static enum status submit(struct image_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->exchange->server);
-    if (reply_open(&c->reply, c->request.pictures, err))
+    if (reply_open(&c->reply, c->exchange, c->request.pictures, err))
         return err->status;
     for (int i = 0; i < c->request.pictures; i++) {
         bool last = i == c->request.pictures - 1;

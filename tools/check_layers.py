@@ -37,6 +37,7 @@ THEIRS = {
     "microhttpd.h": ["server/"],
     "curl/": ["server/", "cli/health.c"],
     "b64/": ["server/"],
+    "zlib.h": ["server/gzip.c"],
     "semaphore.h": ["server/"],
     "pthread.h": ["base/", "cpu/thread_pool.c", "engine/engine", "server/", "cli/"],
     "immintrin.h": ["cpu/"],

@@ -1,23 +1,11 @@
-// The server, over HTTP: one place for addresses, keys, errors in words and event streams.
+// The server, over HTTP: one place for keys, errors in words and event streams.
+import { kept } from "./dom.js";
 
-const KEY = "vargpt-key";
-let keyInMemory = null; // where sessionStorage is forbidden
+let key = kept("sessionStorage", "vargpt-key");
 
-function readKey() {
-  try {
-    return sessionStorage.getItem(KEY);
-  } catch {
-    return keyInMemory;
-  }
-}
-
-export function keepKey(key) {
-  keyInMemory = key;
-  try {
-    sessionStorage.setItem(KEY, key);
-  } catch {
-    // in memory it stays
-  }
+export function keepKey(value) {
+  key = value;
+  kept("sessionStorage", "vargpt-key", value);
 }
 
 /** kind: "network", "key", "loading", "busy" or "server". progress: 0..1 while loading. */
@@ -56,7 +44,6 @@ async function failureOf(response) {
 }
 
 async function ask(path, options) {
-  const key = readKey();
   if (key) options.headers = { ...options.headers, Authorization: `Bearer ${key}` };
   let response;
   try {

@@ -1,7 +1,7 @@
 // Starts the page: what the server's model can do, which of the two views is shown, colours, keys, and news of the server.
 import { getJson, keepKey } from "./api.js";
 import { createChat } from "./chat.js";
-import { announce, byId, isCovered, make, say } from "./dom.js";
+import { announce, byId, isCovered, kept, make, say } from "./dom.js";
 import { createDraw } from "./draw.js";
 import { pictureFiles, prepareEnlarging } from "./pictures.js";
 
@@ -140,11 +140,7 @@ byId("theme").addEventListener("click", () => {
   const next = names[(names.indexOf(showTheme()) + 1) % names.length];
   if (next === "auto") delete document.documentElement.dataset.theme;
   else document.documentElement.dataset.theme = next;
-  try {
-    localStorage.setItem("theme", next);
-  } catch {
-    // it holds until the page is left
-  }
+  kept("localStorage", "theme", next);
   showTheme();
   announce(`Colours: ${THEMES[next]}`);
 });

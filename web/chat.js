@@ -87,7 +87,9 @@ export function createChat(app) {
     byId("down").hidden = follows;
   });
   byId("down").addEventListener("click", toEnd);
-  new ResizeObserver(() => follows && toEnd()).observe(byId("turns"));
+  const resized = new ResizeObserver(() => follows && toEnd());
+  resized.observe(byId("turns"));
+  resized.observe(scroll); // the composer grows at its cost
 
   // ---- pictures to send
 

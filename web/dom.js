@@ -25,7 +25,17 @@ export function announce(text) {
   byId("live").textContent = text;
 }
 
-export async function copyText(text) {
+/** Something kept in localStorage or sessionStorage; undefined where the browser forbids that. */
+export function kept(storage, name, value) {
+  try {
+    if (value !== undefined) window[storage].setItem(name, value);
+    return window[storage].getItem(name);
+  } catch {
+    return undefined;
+  }
+}
+
+async function copyText(text) {
   try {
     await navigator.clipboard.writeText(text);
     return true;

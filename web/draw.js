@@ -68,12 +68,12 @@ export function createDraw(app) {
     let finished = 0;
     for await (const event of eventsOf(response, false)) {
       const k = event.index ?? 0;
+      if (event.seed !== undefined) series.knowSeed(event.seed);
       const url = `data:image/${event.output_format};base64,${event.b64_json}`;
       if (event.type === "image_generation.partial_image") {
         series.pictures[k].preview(url, event.scale ?? event.partial_image_index, event.scales);
       } else if (event.type === "image_generation.completed") {
         series.pictures[k].finish(url, event.size.replace("x", " × "));
-        series.knowSeed(event.seed);
         finished++;
         announce(`${finished} of ${order.n} pictures finished`);
       }

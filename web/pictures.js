@@ -13,29 +13,31 @@ const readAsUrl = (blob) =>
     reader.readAsDataURL(blob);
   });
 
-function redraw(bitmap) {
-  const scale = Math.min(1, LARGEST_SIDE / Math.max(bitmap.width, bitmap.height));
-  const canvas = make("canvas", { width: Math.round(bitmap.width * scale), height: Math.round(bitmap.height * scale) });
+function redraw(picture) {
+  const width = picture.naturalWidth || 512; // an SVG may have no size
+  const height = picture.naturalHeight || 512;
+  const scale = Math.min(1, LARGEST_SIDE / Math.max(width, height));
+  const canvas = make("canvas", { width: Math.round(width * scale), height: Math.round(height * scale) });
   const context = canvas.getContext("2d");
   context.fillStyle = "#fff";
   context.fillRect(0, 0, canvas.width, canvas.height);
-  context.drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  context.drawImage(picture, 0, 0, canvas.width, canvas.height);
   return canvas.toDataURL("image/jpeg", 0.92);
 }
 
 /** {name, url}: a data: URL that the server reads. Throws an Error in words. */
 export async function readPicture(file) {
   const name = file.name || "pasted picture";
-  let bitmap;
+  const picture = make("img", { src: URL.createObjectURL(file) });
   try {
-    bitmap = await createImageBitmap(file);
+    await picture.decode();
+    const asIs = READ_BY_SERVER.includes(file.type) && file.size <= LARGEST_FILE;
+    return { name, url: asIs ? await readAsUrl(file) : redraw(picture) };
   } catch {
     throw new Error(`“${name}” is not a picture that this browser can read.`);
+  } finally {
+    URL.revokeObjectURL(picture.src);
   }
-  const asIs = READ_BY_SERVER.includes(file.type) && file.size <= LARGEST_FILE;
-  const url = asIs ? await readAsUrl(file) : redraw(bitmap);
-  bitmap.close();
-  return { name, url };
 }
 
 /** The picture files of a drop or a paste. */

@@ -86,6 +86,7 @@ void checkpoint_to_f32(const struct checkpoint_tensor *t, size_t first, size_t n
         assert(first % BLOCK == 0);
         expand_blocks(t->type, p + dtype_bytes(t->type, first), n, out);
         return;
+    case DTYPE_I8: /* no file's */
     case DTYPE_COUNT: break;
     }
     assert(!"a tensor's type");

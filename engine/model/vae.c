@@ -98,7 +98,7 @@ static void pass_attention(struct pass *p, const struct vae_attention *v)
     struct span span = {0, n, 0, 0};
     const int32_t *iota = p->m->iota;
     struct row_batch b = {.n_rows = n, .n_spans = 1, .span = &span, .position = iota, .slot = iota, .page = iota};
-    struct kv_layer kv = {p->key, p->value, DTYPE_F32, 1, c};
+    struct kv_layer kv = {.key = p->key, .value = p->value, .type = DTYPE_F32, .heads = 1, .head_dim = c};
     p->h = shaped(p, p->h, p->side, c);
     p->y = shaped(p, p->y, p->side, 3 * c);
     normalise(p, p->h, p->x, &v->norm, ACT_NONE);

@@ -4,8 +4,47 @@
 #include "reference.h"
 
 #include <math.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+
+static const enum dtype cache_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8};
+enum { CACHE_TYPES = sizeof cache_types / sizeof *cache_types };
+
+static bool has_cache(const struct check *c, enum dtype type)
+{
+    return type == DTYPE_F32 || (c->backend[0]->op->cache_types >> type & 1);
+}
+
+static size_t cache_bytes(struct kv_layer kv, int slots)
+{
+    return dtype_bytes(kv.type, (size_t)slots * (size_t)kv.heads * (size_t)kv.head_dim);
+}
+
+/* Memory of all ones, which are NaN in any of the types (of int8, the scales are). */
+static void *ones(size_t bytes)
+{
+    return memset(xmalloc(bytes ? bytes : 1), 0xff, bytes);
+}
+
+static struct kv_layer cache_new(enum dtype type, int slots, int heads, int head_dim)
+{
+    struct kv_layer kv = {.type = type, .heads = heads, .head_dim = head_dim};
+    size_t scales = (size_t)slots * (size_t)heads * sizeof(float);
+    kv.key = ones(cache_bytes(kv, slots));
+    kv.value = ones(cache_bytes(kv, slots));
+    kv.key_scale = ones(scales);
+    kv.value_scale = ones(scales);
+    return kv;
+}
+
+static void cache_free(struct kv_layer kv)
+{
+    free(kv.key);
+    free(kv.value);
+    free(kv.key_scale);
+    free(kv.value_scale);
+}
 
 /* A batch of spans over a cache whose pages are dealt at random; slots that no span holds are NaN. */
 struct scene {
@@ -13,14 +52,25 @@ struct scene {
     struct span *span;
     int32_t *position, *slot, *page;
     struct kv_layer kv;
-    size_t cache_floats;
-    int rows;
+    int rows, slots;
 };
 
-static void scene_init(struct check *c, struct scene *s, const int (*shape)[2], int spans, int heads,
-                       int head_dim)
+static void fill_slot(struct check *c, struct scene *s, int slot)
 {
-    *s = (struct scene){.span = xcalloc((size_t)spans, sizeof *s->span)};
+    size_t width = (size_t)s->kv.head_dim;
+    float *x = xmalloc(width * sizeof *x);
+    for (int h = 0; h < s->kv.heads; h++) {
+        size_t at = (size_t)slot * (size_t)s->kv.heads + (size_t)h;
+        random_floats(c, x, width);
+        reference_cache_put(s->kv, s->kv.key, s->kv.key_scale, at, x);
+        random_floats(c, x, width);
+        reference_cache_put(s->kv, s->kv.value, s->kv.value_scale, at, x);
+    }
+    free(x);
+}
+
+static int deal_pages(struct check *c, struct scene *s, const int (*shape)[2], int spans)
+{
     int pages = 0;
     for (int i = 0; i < spans; i++) {
         s->span[i] = (struct span){s->rows, shape[i][0], shape[i][1], pages};
@@ -34,24 +84,28 @@ static void scene_init(struct check *c, struct scene *s, const int (*shape)[2], 
         s->page[i] = s->page[at];
         s->page[at] = i;
     }
+    return all_pages;
+}
+
+static void scene_init(struct check *c, struct scene *s, const int (*shape)[2], int spans, enum dtype type,
+                       int heads, int head_dim)
+{
+    *s = (struct scene){.span = xcalloc((size_t)spans, sizeof *s->span)};
+    s->slots = deal_pages(c, s, shape, spans) * PAGE_TOKENS;
     s->position = xcalloc((size_t)s->rows, sizeof *s->position);
     s->slot = xcalloc((size_t)s->rows, sizeof *s->slot);
-    size_t width = (size_t)heads * (size_t)head_dim;
-    s->cache_floats = (size_t)all_pages * PAGE_TOKENS * width;
-    struct matrix key = matrix_new(all_pages * PAGE_TOKENS, (int)width, (int)width), value = matrix_like(key);
+    s->kv = cache_new(type, s->slots, heads, head_dim);
     for (int i = 0; i < spans; i++) {
         struct span *p = &s->span[i];
         for (int t = 0; t < p->first_position + p->n_rows; t++) {
             int slot = s->page[p->first_page + t / PAGE_TOKENS] * PAGE_TOKENS + t % PAGE_TOKENS;
-            random_floats(c, tensor_row(key.t, slot), width);
-            random_floats(c, tensor_row(value.t, slot), width);
+            fill_slot(c, s, slot);
             if (t >= p->first_position) {
                 s->position[p->first_row + t - p->first_position] = t;
                 s->slot[p->first_row + t - p->first_position] = slot;
             }
         }
     }
-    s->kv = (struct kv_layer){key.memory, value.memory, DTYPE_F32, heads, head_dim};
     s->batch = (struct row_batch){s->rows, spans, s->span, s->span, s->position, s->slot, s->page};
 }
 
@@ -61,8 +115,7 @@ static void scene_release(struct scene *s)
     free(s->position);
     free(s->slot);
     free(s->page);
-    free(s->kv.key);
-    free(s->kv.value);
+    cache_free(s->kv);
 }
 
 static void attend(struct check *c, struct backend *be, struct matrix out, struct tensor q,
@@ -95,13 +148,13 @@ static void check_alone(struct check *c, const struct scene *s, struct matrix q,
     }
 }
 
-static void attention_case(struct check *c, const int (*shape)[2], int spans, int heads, int group,
-                           int head_dim, enum mask mask, int gap)
+static void attention_typed(struct check *c, enum dtype type, const int (*shape)[2], int spans, int heads,
+                            int group, int head_dim, enum mask mask, int gap)
 {
-    check_begin(c, "attention %d spans, %d kv heads x %d of %d, %s, gap %d", spans, heads, group, head_dim,
-                mask == MASK_FULL ? "full" : "causal", gap);
+    check_begin(c, "attention %s, %d spans, %d kv heads x %d of %d, %s, gap %d", dtype_name(type), spans,
+                heads, group, head_dim, mask == MASK_FULL ? "full" : "causal", gap);
     struct scene s;
-    scene_init(c, &s, shape, spans, heads, head_dim);
+    scene_init(c, &s, shape, spans, type, heads, head_dim);
     int cols = heads * group * head_dim;
     struct matrix q = matrix_random(c, s.rows, cols, cols + gap), out = matrix_new(s.rows, cols, cols + gap);
     float scale = 1 / sqrtf((float)head_dim);
@@ -122,6 +175,15 @@ static void attention_case(struct check *c, const int (*shape)[2], int spans, in
     free(want);
     free(bound);
     scene_release(&s);
+}
+
+static void attention_case(struct check *c, const int (*shape)[2], int spans, int heads, int group,
+                           int head_dim, enum mask mask, int gap)
+{
+    for (int i = 0; i < CACHE_TYPES; i++) {
+        if (has_cache(c, cache_types[i]))
+            attention_typed(c, cache_types[i], shape, spans, heads, group, head_dim, mask, gap);
+    }
 }
 
 void case_attention(struct check *c)
@@ -149,38 +211,93 @@ void case_attention(struct check *c)
     }
 }
 
-void case_kv_write(struct check *c)
+/* One side of a slot that was written: float32 and BF16 to the bit; an int8 within half a step (and the
+ * rounding of the product) of what it stands for, its scale within a rounding of the largest's 127th. */
+static void check_written(struct check *c, struct kv_layer kv, const void *memory, const float *scale,
+                          int slot, const float *x)
+{
+    int n = kv.head_dim;
+    double *got = doubles_new((size_t)n), *want = doubles_new((size_t)n);
+    struct kv_layer one = {.type = kv.type, .heads = 1, .head_dim = n};
+    void *expected = xcalloc((size_t)n, sizeof(float));
+    float expected_scale = 0;
+    for (int h = 0; h < kv.heads; h++) {
+        size_t at = (size_t)slot * (size_t)kv.heads + (size_t)h;
+        const float *head = x + (size_t)h * (size_t)n;
+        reference_cache_put(one, expected, &expected_scale, 0, head);
+        reference_cache_get(want, one, expected, &expected_scale, 0);
+        reference_cache_get(got, kv, memory, scale, at);
+        bool scaled = kv.type == DTYPE_I8;
+        if (scaled && !(fabs(scale[at] - expected_scale) <= 1.2e-7 * expected_scale))
+            check_fail(c, "scale %g of slot %d head %d, expected %g", scale[at], slot, h, expected_scale);
+        for (int d = 0; d < n; d++) {
+            double off = scaled ? fabs(got[d] - head[d]) - expected_scale * 0.500001 : fabs(got[d] - want[d]);
+            if (!(off <= 0))
+                check_fail(c, "%g written as %g to slot %d head %d", head[d], got[d], slot, h);
+        }
+    }
+    free(expected);
+    free(got);
+    free(want);
+}
+
+static bool slot_untouched(struct kv_layer kv, const void *memory, const float *scale, int slot)
+{
+    size_t bytes = cache_bytes(kv, 1), scales = (size_t)kv.heads * sizeof(float);
+    const unsigned char *data = (const unsigned char *)memory + (size_t)slot * bytes;
+    const unsigned char *s = (const unsigned char *)scale + (size_t)slot * scales;
+    bool whole = true;
+    for (size_t i = 0; i < bytes; i++)
+        whole &= data[i] == 0xff;
+    for (size_t i = 0; i < scales; i++)
+        whole &= kv.type == DTYPE_I8 ? s[i] == 0xff : true;
+    return whole;
+}
+
+static void check_cache(struct check *c, const struct scene *s, struct kv_layer kv, struct matrix k,
+                        struct matrix v)
+{
+    for (int slot = 0; slot < s->slots; slot++) {
+        int row = 0;
+        while (row < s->rows && s->slot[row] != slot)
+            row++;
+        if (row < s->rows) {
+            check_written(c, kv, kv.key, kv.key_scale, slot, tensor_row(k.t, row));
+            check_written(c, kv, kv.value, kv.value_scale, slot, tensor_row(v.t, row));
+        } else if (!slot_untouched(kv, kv.key, kv.key_scale, slot) ||
+                   !slot_untouched(kv, kv.value, kv.value_scale, slot)) {
+            check_fail(c, "wrote to slot %d, which no row has", slot);
+        }
+    }
+}
+
+static void kv_write_case(struct check *c, enum dtype type, int spans, int gap)
 {
     static const int mixed[][2] = {{1, 100}, {9, 52}, {0, 3}, {30, 0}};
-    for (int i = 0; i < 4; i++) {
-        int heads = random_int(c, 1, 4), head_dim = 2 * random_int(c, 1, 40), width = heads * head_dim;
-        check_begin(c, "kv_write %d heads of %d", heads, head_dim);
-        struct scene s;
-        scene_init(c, &s, mixed, i == 3 ? 0 : 4, heads, head_dim);
-        struct matrix k = matrix_random(c, s.rows, width, width + i),
-                      v = matrix_random(c, s.rows, width, width + 2 * i);
-        for (int b = 0; b < CHECK_BACKENDS; b++) {
-            int slots = (int)(s.cache_floats / (size_t)width);
-            struct matrix key = matrix_new(slots, width, width), value = matrix_like(key),
-                          empty = matrix_like(key);
-            struct kv_layer kv = {key.memory, value.memory, DTYPE_F32, heads, head_dim};
-            c->backend[b]->op->kv_write(c->backend[b], kv, k.t, v.t, s.slot);
-            c->backend[b]->op->finish(c->backend[b], NULL);
-            for (int slot = 0; slot < slots; slot++) {
-                int row = 0;
-                while (row < s.rows && s.slot[row] != slot)
-                    row++;
-                check_same_rows(c, "as the key written", key, slot, row < s.rows ? k : empty,
-                                row < s.rows ? row : slot, 1);
-                check_same_rows(c, "as the value written", value, slot, row < s.rows ? v : empty,
-                                row < s.rows ? row : slot, 1);
-            }
-            matrix_release(&key);
-            matrix_release(&value);
-            matrix_release(&empty);
-        }
-        matrix_release(&k);
-        matrix_release(&v);
-        scene_release(&s);
+    int heads = random_int(c, 1, 4), head_dim = 2 * random_int(c, 1, 40), width = heads * head_dim;
+    check_begin(c, "kv_write %s, %d heads of %d", dtype_name(type), heads, head_dim);
+    struct scene s;
+    scene_init(c, &s, mixed, spans, type, heads, head_dim);
+    struct matrix k = matrix_random(c, s.rows, width, width + gap),
+                  v = matrix_random(c, s.rows, width, width + 2 * gap);
+    for (int d = 0; s.rows > 3 && d < head_dim; d++)
+        tensor_row(k.t, 3)[d] = tensor_row(v.t, 3)[d] = 0; /* a head of zeros has no scale */
+    for (int b = 0; b < CHECK_BACKENDS; b++) {
+        struct kv_layer kv = cache_new(type, s.slots, heads, head_dim);
+        c->backend[b]->op->kv_write(c->backend[b], kv, k.t, v.t, s.slot);
+        c->backend[b]->op->finish(c->backend[b], NULL);
+        check_cache(c, &s, kv, k, v);
+        cache_free(kv);
+    }
+    matrix_release(&k);
+    matrix_release(&v);
+    scene_release(&s);
+}
+
+void case_kv_write(struct check *c)
+{
+    for (int i = 0; i < CACHE_TYPES; i++) {
+        for (int gap = 0; gap < 4 && has_cache(c, cache_types[i]); gap++)
+            kv_write_case(c, cache_types[i], gap == 3 ? 0 : 4, gap);
     }
 }

@@ -165,20 +165,58 @@ void reference_silu_mul(double *out, double *bound, struct tensor gate, struct t
 
 /* --- attention --- */
 
-static const float *cache_row(const void *memory, struct kv_layer kv, const struct row_batch *b,
-                              const struct span *s, int position, int head)
+static uint16_t nearest_bf16(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    uint32_t low = bits & 0xffff, up = low > 0x8000 || (low == 0x8000 && (bits >> 16 & 1));
+    return (uint16_t)((bits >> 16) + up);
+}
+
+void reference_cache_put(struct kv_layer kv, void *memory, float *scale, size_t at, const float *x)
+{
+    size_t width = (size_t)kv.head_dim, first = at * width;
+    double most = 0;
+    for (size_t d = 0; d < width; d++)
+        most = fmax(most, fabs((double)x[d]));
+    if (kv.type == DTYPE_I8)
+        scale[at] = (float)(most / 127);
+    for (size_t d = 0; d < width; d++) {
+        if (kv.type == DTYPE_F32)
+            ((float *)memory)[first + d] = x[d];
+        else if (kv.type == DTYPE_BF16)
+            ((uint16_t *)memory)[first + d] = nearest_bf16(x[d]);
+        else
+            ((int8_t *)memory)[first + d] = (int8_t)(most > 0 ? nearbyint(x[d] * 127 / most) : 0);
+    }
+}
+
+void reference_cache_get(double *out, struct kv_layer kv, const void *memory, const float *scale, size_t at)
+{
+    size_t width = (size_t)kv.head_dim, first = at * width;
+    const char *from = (const char *)memory + dtype_bytes(kv.type, first);
+    if (kv.type != DTYPE_I8)
+        reference_values(out, from, kv.type, width);
+    for (size_t d = 0; d < width && kv.type == DTYPE_I8; d++)
+        out[d] = (double)((const int8_t *)from)[d] * scale[at];
+}
+
+static void cache_row(double *out, bool values, struct kv_layer kv, const struct row_batch *b,
+                      const struct span *s, int position, int head)
 {
     size_t slot = (size_t)b->page[s->first_page + position / PAGE_TOKENS] * PAGE_TOKENS +
                   (size_t)(position % PAGE_TOKENS);
-    return (const float *)memory + (slot * (size_t)kv.heads + (size_t)head) * (size_t)kv.head_dim;
+    reference_cache_get(out, kv, values ? kv.value : kv.key, values ? kv.value_scale : kv.key_scale,
+                        slot * (size_t)kv.heads + (size_t)head);
 }
 
 static void attend(double *out, double *bound, const float *q, struct kv_layer kv, const struct row_batch *b,
                    const struct span *s, int keys, int head, double scale, double rounding)
 {
     double *score = xcalloc((size_t)keys, sizeof *score), top = -INFINITY, total = 0, slack = 0;
+    double *k = xcalloc((size_t)kv.head_dim, sizeof *k);
     for (int p = 0; p < keys; p++) {
-        const float *k = cache_row(kv.key, kv, b, s, p, head);
+        cache_row(k, false, kv, b, s, p, head);
         double size = 0;
         for (int d = 0; d < kv.head_dim; d++) {
             score[p] += (double)q[d] * k[d] * scale;
@@ -189,18 +227,19 @@ static void attend(double *out, double *bound, const float *q, struct kv_layer k
     }
     for (int p = 0; p < keys; p++)
         total += score[p] = exp(score[p] - top);
-    for (int d = 0; d < kv.head_dim; d++) {
-        double sum = 0, size = 0;
-        for (int p = 0; p < keys; p++) {
-            double term = score[p] / total * cache_row(kv.value, kv, b, s, p, head)[d];
-            sum += term;
-            size += fabs(term);
+    for (int d = 0; d < kv.head_dim; d++)
+        out[d] = bound[d] = 0;
+    for (int p = 0; p < keys; p++) {
+        cache_row(k, true, kv, b, s, p, head);
+        for (int d = 0; d < kv.head_dim; d++) {
+            out[d] += score[p] / total * k[d];
+            bound[d] += fabs(score[p] / total * k[d]);
         }
-        out[d] = sum;
-        bound[d] =
-            size * ROUNDING * (10 + 10 * slack) + /* an error in a score is a relative error in its weight */
-            size * (expm1(4 * rounding * slack) + 3 * rounding);
     }
+    for (int d = 0; d < kv.head_dim; d++)
+        bound[d] = bound[d] * (ROUNDING * (10 + 10 * slack) + expm1(4 * rounding * slack) + 3 * rounding) +
+                   1e-36; /* an error in a score is a relative error in its weight */
+    free(k);
     free(score);
 }
 

@@ -19,6 +19,11 @@ void reference_head_norm(double *out, double *bound, struct tensor x, int head_d
 void reference_rope(double *out, double *bound, struct tensor x, int head_dim, const int32_t *position,
                     const float *inv_freq);
 void reference_silu_mul(double *out, double *bound, struct tensor gate, struct tensor up);
+/* A slot's head, [head_dim] floats, as a cache of its type holds it: to its place in memory and scale[at], at
+ * being slot * heads + head. Plain rounding in double. */
+void reference_cache_put(struct kv_layer, void *memory, float *scale, size_t at, const float *x);
+/* And read again, exactly. */
+void reference_cache_get(double *out, struct kv_layer, const void *memory, const float *scale, size_t at);
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer,
                          const struct row_batch *, enum mask, double scale, double rounding);
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *, const double *w,

@@ -40,13 +40,16 @@ struct run {
     struct event_sink sink;
     uint64_t id;
     bool cancelled; /* under the engine's lock */
+    bool begun;     /* likewise: it has a slot */
+    int64_t begun_ns;
     struct run *next;
 };
 
 struct engine {
     struct model_config config;
     struct tokenizer tokenizer;
-    int max_running;
+    int max_running, slots;
+    bool stuck;
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct run *runs;
@@ -54,14 +57,16 @@ struct engine {
     uint64_t next_id;
 };
 
-struct engine *fake_engine_open(int max_running)
+struct engine *fake_engine_open(struct fake_options options)
 {
     struct engine *e = xcalloc(1, sizeof *e);
     e->config = (struct model_config){
         .kind = MODEL_VARGPT, .name = "fake", .image_id = ID_IMAGE, .temperature = 1, .top_p = 1};
     e->config.llm.vocab = VOCAB;
+    e->max_running = options.running ? options.running : MAX_RUNNING;
+    e->slots = options.slots ? options.slots : MAX_RUNNING;
+    e->stuck = options.stuck;
     e->config.drawing.n_scales = SCALES;
-    e->max_running = max_running ? max_running : MAX_RUNNING;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
     return e;
@@ -83,7 +88,12 @@ void engine_close(struct engine *e)
     free(e);
 }
 
-/* Sleeps, or returns true at once when cancelled. */
+static bool is_late(const struct run *r)
+{
+    return r->request->deadline_ns && clock_ns() > r->request->deadline_ns;
+}
+
+/* Sleeps, or returns true at once when cancelled, or late. */
 static bool pause_run(struct run *r, int ms)
 {
     struct timespec until;
@@ -98,14 +108,42 @@ static bool pause_run(struct run *r, int ms)
     int late = 0;
     while (!r->cancelled && ms && !late)
         late = pthread_cond_timedwait(&r->engine->change, &r->engine->lock, &until);
-    bool cancelled = r->cancelled;
+    bool cancelled = r->cancelled || is_late(r);
     pthread_mutex_unlock(&r->engine->lock);
     return cancelled;
 }
 
 static void tell(struct run *r, const struct event *e)
 {
-    r->sink.on_event(r->sink.context, e);
+    struct event dated = *e;
+    dated.begun_ns = r->begun_ns;
+    r->sink.on_event(r->sink.context, &dated);
+}
+
+/* With the lock held: how many came before it and are not done. */
+static int count_before(const struct engine *e, const struct run *run, bool waiting)
+{
+    int n = 0;
+    for (const struct run *r = e->runs; r; r = r->next)
+        n += r->id < run->id && !(waiting && r->begun);
+    return n;
+}
+
+/* Waits for a slot; false when given up before. */
+static bool begin(struct run *r)
+{
+    struct engine *e = r->engine;
+    bool free_slot;
+    do {
+        pthread_mutex_lock(&e->lock);
+        free_slot = count_before(e, r, false) < e->slots;
+        if (free_slot) {
+            r->begun = true;
+            r->begun_ns = clock_ns();
+        }
+        pthread_mutex_unlock(&e->lock);
+    } while (!free_slot && !pause_run(r, 20));
+    return free_slot;
 }
 
 static void say(struct run *r, struct usage *usage, const char *text, size_t n, int ms)
@@ -143,6 +181,7 @@ static void draw(struct run *r, struct usage *usage, int index)
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
         bool last = scale == SCALES - 1;
+        tell(r, &(struct event){.type = EVENT_SCALE, .scale = scale, .n_scales = SCALES});
         if (last || r->request->draw.previews >> scale & 1)
             tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW,
                                     .picture = &picture,
@@ -211,6 +250,10 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
         say(r, usage, "before ", 7, 0);
         draw(r, usage, 0);
         say(r, usage, text, strlen(text), 0);
+    } else if (is_command(&text, "/salt")) {
+        for (int i = 0; i < 16; i++)
+            snprintf(line + 2 * i, 3, "%02x", r->request->cache_salt[i]);
+        say(r, usage, line, 32, 0);
     } else if (is_command(&text, "/cancelled")) {
         pthread_mutex_lock(&r->engine->lock);
         snprintf(line, sizeof line, "%d", r->engine->n_cancelled);
@@ -244,10 +287,12 @@ static void *run_thread(void *context)
     struct run *r = context;
     struct usage usage = {.prompt_tokens = (int)r->request->n_ids};
     char *text = last_message(r->request);
-    struct error err = act(r, &usage, text);
+    struct error err = {0};
+    if (begin(r))
+        err = act(r, &usage, text);
     int max = r->request->text.max_tokens;
     if (pause_run(r, 0))
-        error_set(&err, STATUS_CANCELLED, "cancelled");
+        error_set(&err, is_late(r) ? STATUS_TIMEOUT : STATUS_CANCELLED, "given up");
     for (size_t i = 0; i < r->request->n_ids; i++)
         usage.prompt_picture_tokens += r->request->ids[i] == ID_IMAGE;
     if (err.status)
@@ -297,6 +342,17 @@ void engine_cancel(struct engine *e, uint64_t id)
     pthread_mutex_unlock(&e->lock);
 }
 
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (const struct run *r = e->runs; r; r = r->next)
+        if (r->id == id && !r->begun)
+            place = 1 + count_before(e, r, true);
+    pthread_mutex_unlock(&e->lock);
+    return place;
+}
+
 const struct model_config *engine_config(const struct engine *e)
 {
     return &e->config;
@@ -324,7 +380,11 @@ int engine_picture_side(const struct engine *e)
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);
-    *out = (struct engine_status){.running = e->n_runs, .heartbeat_ns = clock_ns()};
+    *out = (struct engine_status){
+        .heartbeat_ns = e->stuck ? 1 : clock_ns(), .stepping = e->stuck, .pages = 100, .page_tokens = 16};
+    for (const struct run *r = e->runs; r; r = r->next)
+        *(r->begun ? &out->running : &out->waiting) += 1;
+    out->pages_used = out->running < 100 ? out->running : 100;
     pthread_mutex_unlock(&e->lock);
 }
 

@@ -1,222 +1,8 @@
-/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are cut, or
- * whether it had to give its pages back on the way. */
-#include "cpu/cpu_backend.h"
-#include "engine/engine.h"
+/* The engine as its users see it: what a request gets does not depend on who else is served, how prompts are
+ * cut, or whether it had to give its pages back on the way. */
+#include "hearing.h"
 
 #include "base/clock.h"
-#include "base/memory.h"
-
-#include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static const char checkpoint[] = "tests/golden/tiny-a/checkpoint";
-
-/* Everything that a request was told, and how it ended. */
-struct heard {
-    pthread_mutex_t lock;
-    pthread_cond_t ended;
-    bool done;
-    enum status status; /* of EVENT_FAILED */
-    struct event last;
-    int32_t id[4096];
-    float logprob[4096];
-    int n_ids;
-    int32_t *codes; /* of all pictures, end to end */
-    size_t n_codes;
-    uint8_t *rgb; /* of the last picture */
-    size_t n_rgb;
-    int n_pictures, n_previews;
-    int before_picture; /* tokens before the first picture */
-};
-
-static void hear(void *context, const struct event *e)
-{
-    struct heard *h = context;
-    pthread_mutex_lock(&h->lock);
-    assert_false(h->done);
-    if (e->type == EVENT_TOKEN && h->n_ids < 4096) {
-        h->logprob[h->n_ids] = e->logprob;
-        h->id[h->n_ids++] = e->id;
-    } else if (e->type == EVENT_PICTURE) {
-        if (h->n_pictures++ == 0)
-            h->before_picture = h->n_ids;
-        h->codes = xrealloc(h->codes, (h->n_codes + e->n_codes) * sizeof *h->codes);
-        memcpy(h->codes + h->n_codes, e->codes, e->n_codes * sizeof *h->codes);
-        h->n_codes += e->n_codes;
-        h->n_rgb = (size_t)e->picture->width * (size_t)e->picture->height * 3;
-        h->rgb = xrealloc(h->rgb, h->n_rgb);
-        memcpy(h->rgb, e->picture->rgb, h->n_rgb);
-    } else if (e->type == EVENT_PREVIEW) {
-        h->n_previews++;
-    } else if (e->type == EVENT_DONE || e->type == EVENT_FAILED) {
-        h->status = e->type == EVENT_FAILED ? e->error->status : STATUS_OK;
-        h->last = *e;
-        h->done = true;
-        pthread_cond_signal(&h->ended);
-    }
-    pthread_mutex_unlock(&h->lock);
-}
-
-static struct heard *heard_new(void)
-{
-    struct heard *h = xcalloc(1, sizeof *h);
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_cond_init(&h->ended, NULL);
-    return h;
-}
-
-static void heard_wait(struct heard *h)
-{
-    pthread_mutex_lock(&h->lock);
-    while (!h->done)
-        pthread_cond_wait(&h->ended, &h->lock);
-    pthread_mutex_unlock(&h->lock);
-}
-
-static int heard_count(struct heard *h)
-{
-    pthread_mutex_lock(&h->lock);
-    int n = h->n_ids;
-    pthread_mutex_unlock(&h->lock);
-    return n;
-}
-
-static void heard_free(struct heard *h)
-{
-    pthread_cond_destroy(&h->ended);
-    pthread_mutex_destroy(&h->lock);
-    free(h->codes);
-    free(h->rgb);
-    free(h);
-}
-
-static void assert_same(const struct heard *a, const struct heard *b)
-{
-    assert_int_equal(a->status, b->status);
-    assert_int_equal(a->n_ids, b->n_ids);
-    assert_memory_equal(a->id, b->id, (size_t)a->n_ids * sizeof *a->id);
-    assert_memory_equal(a->logprob, b->logprob, (size_t)a->n_ids * sizeof *a->logprob);
-    assert_int_equal(a->n_codes, b->n_codes);
-    assert_int_equal(a->n_rgb, b->n_rgb);
-    if (a->n_codes)
-        assert_memory_equal(a->codes, b->codes, a->n_codes * sizeof *a->codes);
-    if (a->n_rgb)
-        assert_memory_equal(a->rgb, b->rgb, a->n_rgb);
-    assert_int_equal(a->last.finish, b->last.finish);
-}
-
-struct world {
-    struct backend *be;
-    struct engine *engine;
-};
-
-static struct world world_open(struct engine_options options, int threads)
-{
-    struct world w = {0};
-    struct error err = {0};
-    options.model_path = checkpoint;
-    assert_int_equal(cpu_backend_open(&w.be, threads, cpu_level_detected(), &err), STATUS_OK);
-    if (engine_open(&w.engine, w.be, &options, &err))
-        fail_msg("%s", err.message);
-    return w;
-}
-
-static void world_close(struct world *w)
-{
-    engine_close(w->engine);
-    cpu_backend_close(w->be);
-}
-
-static void assert_no_pages_held(struct engine *e)
-{
-    struct engine_status s;
-    for (int tries = 0; tries < 500; tries++) {
-        engine_look(e, &s);
-        if (!s.stepping && s.running == 0 && s.waiting == 0)
-            break;
-        usleep(10000);
-    }
-    assert_int_equal(s.running, 0);
-    assert_int_equal(s.pages_used, 0);
-}
-
-/* A prompt of n ids that look like text; no special ones. */
-static struct request *text_request(int n, unsigned salt)
-{
-    struct request *r = request_new();
-    r->n_ids = (size_t)n;
-    r->ids = xcalloc((size_t)n, sizeof *r->ids);
-    r->ids[0] = 1;
-    for (int i = 1; i < n; i++)
-        r->ids[i] = (int32_t)(300 + (unsigned)i * (2 * salt + 1) % 500);
-    r->draw.mode = DRAW_NEVER;
-    r->text.max_tokens = 24;
-    r->text.ignore_end = true;
-    r->text.seed = salt;
-    r->text.logprobs = true;
-    return r;
-}
-
-static struct request *drawing_request(int n, unsigned salt)
-{
-    struct request *r = text_request(n, salt);
-    r->draw.mode = DRAW_NOW;
-    r->draw.seed = salt;
-    return r;
-}
-
-/* A picture to look at, in the middle of the prompt. */
-static struct request *seeing_request(const struct engine *e, unsigned salt)
-{
-    int rows = engine_seen_rows(e), side = engine_config(e)->vision.image_size;
-    struct request *r = text_request(rows + 20, salt);
-    r->picture = xcalloc(1, sizeof *r->picture);
-    r->n_pictures = 1;
-    struct prompt_picture *p = &r->picture[0];
-    p->kind = PICTURE_SEEN;
-    p->first_id = 7;
-    p->n_pixels = 3 * (size_t)side * (size_t)side;
-    p->pixels = xcalloc(p->n_pixels, sizeof *p->pixels);
-    for (size_t i = 0; i < p->n_pixels; i++)
-        p->pixels[i] = (float)((i * (salt + 3)) % 255) / 128 - 1;
-    return r;
-}
-
-/* Text, then a picture that the model is made to want, then text. */
-static struct request *mixed_request(const struct engine *e, unsigned salt)
-{
-    struct request *r = text_request(12, salt);
-    r->draw.mode = DRAW_FREE;
-    r->draw.max_pictures = 1;
-    r->draw.seed = salt;
-    r->text.bias = xcalloc(1, sizeof *r->text.bias);
-    r->text.n_bias = 1;
-    r->text.bias[0] = (struct token_bias){engine_config(e)->drawing.start_id, 5};
-    r->text.max_tokens = 40;
-    return r;
-}
-
-static struct heard *submit(struct engine *e, struct request *r, uint64_t *id)
-{
-    struct heard *h = heard_new();
-    struct error err = {0};
-    if (engine_submit(e, r, (struct event_sink){hear, h}, id, &err))
-        fail_msg("%s", err.message);
-    return h;
-}
-
-static struct heard *run_alone(struct engine *e, struct request *r)
-{
-    struct heard *h = submit(e, r, NULL);
-    heard_wait(h);
-    return h;
-}
 
 enum { CROWD = 8 };
 
@@ -231,26 +17,31 @@ static struct request *crowd_member(const struct engine *e, int i)
     }
 }
 
-/* What each of the crowd gets alone, on one thread, in whole prompts. Computed once. */
-static struct heard *heard_alone[CROWD];
+/* What each of the crowd gets alone, on one thread, in whole prompts, from a cache of that type. Computed once. */
+static struct heard *heard_alone[DTYPE_COUNT][CROWD];
 
-static int listen_alone(void **state)
+static struct heard **listen_alone(enum dtype cache_type)
 {
-    (void)state;
-    struct world w = world_open((struct engine_options){.max_sequences = 1, .step_rows = 1024}, 1);
+    struct heard **alone = heard_alone[cache_type];
+    if (alone[0])
+        return alone;
+    struct engine_options options = {.max_sequences = 1, .step_rows = 1024, .cache_type = cache_type};
+    struct world w = world_open(options, 1);
     for (int i = 0; i < CROWD; i++) {
-        heard_alone[i] = run_alone(w.engine, crowd_member(w.engine, i));
-        assert_int_equal(heard_alone[i]->status, STATUS_OK);
+        alone[i] = run_alone(w.engine, crowd_member(w.engine, i));
+        assert_int_equal(alone[i]->status, STATUS_OK);
     }
     world_close(&w);
-    return 0;
+    return alone;
 }
 
 static int forget_alone(void **state)
 {
     (void)state;
-    for (int i = 0; i < CROWD; i++)
-        heard_free(heard_alone[i]);
+    for (int i = 0; i < DTYPE_COUNT * CROWD; i++) {
+        if (heard_alone[i / CROWD][i % CROWD])
+            heard_free(heard_alone[i / CROWD][i % CROWD]);
+    }
     return 0;
 }
 
@@ -258,13 +49,13 @@ static int forget_alone(void **state)
 static struct engine_status compare_crowd(struct engine_options options)
 {
     struct engine_status looked;
+    struct heard **alone = listen_alone(options.cache_type), *got[CROWD];
     struct world w = world_open(options, 2);
-    struct heard *got[CROWD];
     for (int i = 0; i < CROWD; i++)
         got[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++) {
         heard_wait(got[i]);
-        assert_same(heard_alone[i], got[i]);
+        assert_same(alone[i], got[i]);
         heard_free(got[i]);
     }
     assert_no_pages_held(w.engine);
@@ -277,6 +68,13 @@ static void test_same_bytes_in_a_crowd(void **state)
 {
     (void)state;
     compare_crowd((struct engine_options){.max_sequences = 16});
+}
+
+static void test_same_bytes_from_short_caches(void **state)
+{
+    (void)state;
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_BF16});
+    compare_crowd((struct engine_options){.max_sequences = 16, .cache_type = DTYPE_I8});
 }
 
 static void test_same_bytes_in_small_steps(void **state)
@@ -307,7 +105,7 @@ static void test_same_bytes_from_cached_prefixes(void **state)
 {
     (void)state;
     struct world w = world_open((struct engine_options){.max_sequences = 8}, 2);
-    struct heard *first[CROWD], *second[CROWD];
+    struct heard **alone = listen_alone(DTYPE_F32), *first[CROWD], *second[CROWD];
     for (int i = 0; i < CROWD; i++)
         first[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++)
@@ -316,9 +114,10 @@ static void test_same_bytes_from_cached_prefixes(void **state)
         second[i] = submit(w.engine, crowd_member(w.engine, i), NULL);
     for (int i = 0; i < CROWD; i++) {
         heard_wait(second[i]);
-        assert_same(heard_alone[i], second[i]);
+        assert_same(alone[i], second[i]);
         int prompt = second[i]->last.usage.prompt_tokens;
-        assert_int_equal(second[i]->last.usage.cached_tokens, i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
+        assert_int_equal(second[i]->last.usage.cached_tokens,
+                         i % 4 == 1 ? prompt / 16 * 16 : (prompt - 1) / 16 * 16);
         heard_free(first[i]);
         heard_free(second[i]);
     }
@@ -379,7 +178,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     again->ids[again->n_ids++] = c->start_id;
     again->picture = xcalloc(1, sizeof *again->picture);
     again->n_pictures = 1;
-    again->picture[0] = (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
+    again->picture[0] =
+        (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = again->n_ids, .n_codes = n};
     again->picture[0].codes = xmalloc(n * sizeof *h->codes);
     memcpy(again->picture[0].codes, h->codes, n * sizeof *h->codes);
     for (size_t i = 0; i < n; i++)
@@ -389,7 +189,8 @@ static struct request *history_request(const struct engine *e, const struct requ
     return again;
 }
 
-/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did. */
+/* A drawn picture in a prompt is to the model what it was in the reply: the text after it goes on as it did.
+ */
 static void test_drawn_picture_comes_back(void **state)
 {
     (void)state;
@@ -549,7 +350,8 @@ static enum status refused(struct engine *e, struct request *r)
 static void test_refusals(void **state)
 {
     (void)state;
-    struct world w = world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
+    struct world w =
+        world_open((struct engine_options){.max_sequences = 1, .max_queue = 1, .context = 1024}, 1);
     struct engine *e = w.engine;
     struct request *r = text_request(5, 0);
     r->ids[3] = 912;
@@ -605,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_bytes_in_a_crowd),
+        cmocka_unit_test(test_same_bytes_from_short_caches),
         cmocka_unit_test(test_same_bytes_in_small_steps),
         cmocka_unit_test(test_same_bytes_with_interludes),
         cmocka_unit_test(test_same_bytes_when_pages_are_short),
@@ -620,5 +423,5 @@ int main(void)
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_request_copy),
     };
-    return cmocka_run_group_tests(tests, listen_alone, forget_alone);
+    return cmocka_run_group_tests(tests, NULL, forget_alone);
 }
