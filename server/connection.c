@@ -163,6 +163,11 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
         add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, a->retry_after);
+    if (a->cache_seconds) {
+        char text[48];
+        snprintf(text, sizeof text, "private, max-age=%d, immutable", a->cache_seconds);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, text);
+    }
     if (a->close_connection)
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -270,10 +275,12 @@ static struct incoming *incoming_new(struct server *server, struct MHD_Connectio
     struct incoming *in = xcalloc(1, sizeof *in);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     in->connection = connection;
     in->x = (struct exchange){.server = server,
                               .method = method,
                               .path = unescape_path(url),
+                              .host = host ? host : "",
                               .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                                                            MHD_HTTP_HEADER_IF_NONE_MATCH),
                               .started_ns = clock_ns(),
@@ -321,7 +328,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (!in) {
         size_t declared;
         *state = in = incoming_new(server, connection, url, method);
-        connection_check(connection, server, method, version, &declared, &in->error);
+        connection_check(connection, server, in->x.path, method, version, &declared, &in->error);
         if (in->error.problem == PROBLEM_NONE)
             access_check(&in->x, header(in, MHD_HTTP_HEADER_AUTHORIZATION), header(in, "x-request-timeout"),
                          &in->error);
