@@ -249,7 +249,7 @@ static __device__ __forceinline__ void merge_split(float *state, int i, int quer
 }
 
 template <int Q>
-__global__ void __launch_bounds__(THREADS, 3)
+__global__ void __launch_bounds__(THREADS, 2)
     attention_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
     BLOCK_MEMORY(m, Q);

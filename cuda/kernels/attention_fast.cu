@@ -219,7 +219,7 @@ static __device__ __forceinline__ void store_row(float *to, const warp_state<D> 
 /* ---- spans of one row: a warp a split ---- */
 
 template <int D>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 2)
     fast_single(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
     int kv_head = (int)blockIdx.y, split = (int)(blockIdx.z * WARPS + threadIdx.y);
@@ -275,7 +275,7 @@ static __device__ __forceinline__ void merge_split(float *total, struct merged s
 }
 
 template <int D>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, 2)
     fast_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
     SHARED_ARRAY(float, totals, BLOCK_QUERIES *D);

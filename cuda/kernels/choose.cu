@@ -249,7 +249,7 @@ static __device__ void draw_id(int *chosen, unsigned long long *sums, const stru
     }
 }
 
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 3)
     sample_kernel(int32_t *out, struct matrix_view logits, const struct choice_row *source, int bits)
 {
     SHARED_ARRAY(unsigned long long, bins, THREADS);

@@ -177,7 +177,7 @@ static __device__ __forceinline__ void take_stage(float acc[ROWS], const typenam
 }
 
 template <typename W, int ROWS>
-__global__ void __launch_bounds__(32 * WARPS, 2)
+__global__ void __launch_bounds__(32 * WARPS, 1)
     product_few(struct matrix_view out, struct matrix_view x, struct weight_view w, const float *bias,
                 int activation)
 {
