@@ -11,6 +11,7 @@
 #define FIELD(name) #name, .offset = offsetof(struct config, name)
 
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
+static const char *const precisions[] = {"auto", "exact", "fast", NULL};
 static const char *const cache_types[] = {"f32", "bf16", "int8", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
@@ -20,6 +21,11 @@ static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks"
 const struct setting settings[] = {
     {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
      .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
+    {FIELD(device), .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
+     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; auto: a card if there is one that works"},
+    {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
+     .words = precisions, .value = "HOW",
+     .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},
     {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
      .value = "N", .help = "processor threads; 0 is as many as the process may use"},
     {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",

@@ -121,9 +121,9 @@ def start_fake(ready=None, log=None, **options):
     return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready, log=log)
 
 
-def start_real(checkpoint, *options, key=None, log=None):
+def start_real(checkpoint, *options, key=None, log=None, program=BINARY):
     """The program itself on a checkpoint; it prints where it listens once it is ready."""
-    server = Server([str(BINARY), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False, log=log, key=key)
+    server = Server([str(program), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False, log=log, key=key)
     line = server.process.stdout.readline()
     server.port = int(re.search(r":(\d+)$", line.strip()).group(1))
     server.url = f"http://127.0.0.1:{server.port}"
