@@ -67,6 +67,11 @@ struct config {
     char *cors_origins;       /* NULL = none */
     char *tls_cert, *tls_key; /* files; NULL = no TLS */
     int log_format;
+    char *public_url; /* NULL = as the client calls the server */
+    int kept_pictures, kept_seconds;
+    uint64_t kept_bytes;
+    char *fetch_hosts; /* NULL = none */
+    int fetch_seconds;
     /* text; what was not given (config_given) is the checkpoint's own */
     double temperature, top_p, min_p;
     int top_k;

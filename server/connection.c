@@ -4,9 +4,9 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "server/access.h"
+#include "server/access_headers.h"
 #include "server/access_log.h"
 #include "server/connection_check.h"
-#include "server/cors.h"
 #include "server/gzip.h"
 #include "server/keys.h"
 #include "server/meter.h"
@@ -142,61 +142,6 @@ static void add_number(struct MHD_Response *r, const char *name, long long value
     MHD_add_response_header(r, name, text);
 }
 
-/* "120ms", "7.5s", "3m20s", as OpenAI writes them. */
-static void add_duration(struct MHD_Response *r, const char *name, double seconds)
-{
-    char text[32];
-    if (seconds < 1)
-        snprintf(text, sizeof text, "%.0fms", seconds * 1000);
-    else if (seconds < 60)
-        snprintf(text, sizeof text, "%.3gs", seconds);
-    else
-        snprintf(text, sizeof text, "%dm%ds", (int)seconds / 60, (int)seconds % 60);
-    MHD_add_response_header(r, name, text);
-}
-
-static void add_rates(struct MHD_Response *r, struct api_key *key)
-{
-    struct key_rate requests, tokens;
-    api_key_rates(key, &requests, &tokens);
-    if (requests.limit) {
-        add_number(r, "x-ratelimit-limit-requests", requests.limit);
-        add_number(r, "x-ratelimit-remaining-requests", requests.left);
-        add_duration(r, "x-ratelimit-reset-requests", requests.reset_seconds);
-    }
-    if (tokens.limit) {
-        add_number(r, "x-ratelimit-limit-tokens", tokens.limit);
-        add_number(r, "x-ratelimit-remaining-tokens", tokens.left);
-        add_duration(r, "x-ratelimit-reset-tokens", tokens.reset_seconds);
-    }
-}
-
-/* What a browser must see before it lets a page of another origin read the answer. */
-static void add_cors(struct MHD_Response *r, const struct incoming *in)
-{
-    const char *list = in->x.server->options.cors_origins, *origin = header(in, MHD_HTTP_HEADER_ORIGIN);
-    if (!list)
-        return;
-    if (!cors_allows_all(list))
-        MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ORIGIN);
-    if (!cors_allows(list, origin))
-        return;
-    MHD_add_response_header(r, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_ORIGIN,
-                            cors_allows_all(list) ? "*" : origin);
-    MHD_add_response_header(r, MHD_HTTP_HEADER_ACCESS_CONTROL_EXPOSE_HEADERS, CORS_EXPOSED);
-    if (strcmp(in->x.method, "OPTIONS") != 0 || !header(in, MHD_HTTP_HEADER_ACCESS_CONTROL_REQUEST_METHOD))
-        return;
-    struct buffer names;
-    const char *wanted = header(in, MHD_HTTP_HEADER_ACCESS_CONTROL_REQUEST_HEADERS);
-    buffer_init(&names, 8192);
-    cors_append_headers(&names, wanted ? wanted : "");
-    MHD_add_response_header(r, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_METHODS, CORS_METHODS);
-    if (names.length && !buffer_failed(&names))
-        MHD_add_response_header(r, MHD_HTTP_HEADER_ACCESS_CONTROL_ALLOW_HEADERS, names.data);
-    MHD_add_response_header(r, MHD_HTTP_HEADER_ACCESS_CONTROL_MAX_AGE, "600");
-    buffer_release(&names);
-}
-
 static void add_headers(struct MHD_Response *r, const struct exchange *x, bool streams)
 {
     const struct answer *a = &x->answer;
@@ -218,10 +163,11 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
         add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, a->retry_after);
-    if (a->status == MHD_HTTP_UNAUTHORIZED)
-        MHD_add_response_header(r, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer realm=\"vargpt\"");
-    if (x->key)
-        add_rates(r, x->key);
+    if (a->cache_seconds) {
+        char text[48];
+        snprintf(text, sizeof text, "private, max-age=%d, immutable", a->cache_seconds);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, text);
+    }
     if (a->close_connection)
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
 }
@@ -250,7 +196,7 @@ static enum MHD_Result send_answer(struct incoming *in)
     if (!r)
         return MHD_NO;
     add_headers(r, x, streams);
-    add_cors(r, in);
+    access_headers_add(r, in->connection, x);
     if (compressed)
         mark_compressed(r, &x->answer);
     if (!streams && x->answer.length > 0)
@@ -329,10 +275,12 @@ static struct incoming *incoming_new(struct server *server, struct MHD_Connectio
     struct incoming *in = xcalloc(1, sizeof *in);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     in->connection = connection;
     in->x = (struct exchange){.server = server,
                               .method = method,
                               .path = unescape_path(url),
+                              .host = host ? host : "",
                               .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                                                            MHD_HTTP_HEADER_IF_NONE_MATCH),
                               .started_ns = clock_ns(),
@@ -380,7 +328,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (!in) {
         size_t declared;
         *state = in = incoming_new(server, connection, url, method);
-        connection_check(connection, server, method, version, &declared, &in->error);
+        connection_check(connection, server, in->x.path, method, version, &declared, &in->error);
         if (in->error.problem == PROBLEM_NONE)
             access_check(&in->x, header(in, MHD_HTTP_HEADER_AUTHORIZATION), header(in, "x-request-timeout"),
                          &in->error);

@@ -3,6 +3,7 @@
 #include "server/cors.h"
 #include "server/keys.h"
 #include "server/loopback.h"
+#include "server/route.h"
 
 #include <microhttpd.h>
 #include <stdlib.h>
@@ -97,6 +98,14 @@ static bool is_json(const char *type)
     return type && strncasecmp(type, json, n) == 0 && (type[n] == 0 || strchr("; \t", type[n]));
 }
 
+/* Pictures are uploaded as forms there; the answer is that this is not offered, in words. */
+static bool takes_forms(const char *path, const char *type)
+{
+    static const char form[] = "multipart/form-data";
+    return (strstr(path, "/images/edits") || strstr(path, "/images/variations")) && type &&
+           strncasecmp(type, form, sizeof form - 1) == 0;
+}
+
 static void check_origin(const struct headers *h, const struct server *server, struct http_error *e)
 {
     const char *allowed = server->options.cors_origins;
@@ -109,8 +118,8 @@ static void check_origin(const struct headers *h, const struct server *server, s
         http_error_set(e, PROBLEM_FORBIDDEN, NULL, "web pages of other origins may not use this server");
 }
 
-void connection_check(struct MHD_Connection *connection, const struct server *server, const char *method,
-                      const char *version, size_t *declared, struct http_error *e)
+void connection_check(struct MHD_Connection *connection, const struct server *server, const char *path,
+                      const char *method, const char *version, size_t *declared, struct http_error *e)
 {
     struct headers h = {0};
     MHD_get_connection_values_n(connection, MHD_HEADER_KIND, on_header, &h);
@@ -121,7 +130,8 @@ void connection_check(struct MHD_Connection *connection, const struct server *se
         http_error_set(e, PROBLEM_BODY_SIZE, NULL,
                        "the body has %zu bytes, the limit is %zu (setting max-body)", *declared,
                        server->options.max_body_bytes);
-    if (strcmp(method, "POST") == 0 && !is_json(h.type))
+    if (strcmp(method, "POST") == 0 && route_takes(method, path) && !is_json(h.type) &&
+        !takes_forms(path, h.type))
         http_error_set(e, PROBLEM_MEDIA_TYPE, NULL,
                        "send JSON, with the header Content-Type: application/json");
 }

@@ -43,6 +43,7 @@ struct answer {
     const struct answer_header
         *headers;          /* further ones, up to a NULL name; NULL = none; outlive the answer */
     int retry_after;       /* 0 = no such header */
+    int cache_seconds;     /* the client may keep it that long; 0 = nothing is said */
     bool close_connection; /* the rest of the request cannot be trusted */
 };
 
@@ -52,6 +53,7 @@ struct exchange {
     char *path;                /* unescaped, without the query */
     char request_id[129];      /* the client's, or made here */
     const char *if_none_match; /* that header, or NULL; libmicrohttpd's */
+    const char *host;          /* the Host header, or "" */
     int64_t started_ns;
     int socket; /* to see whether the client is still there */
     struct buffer body;

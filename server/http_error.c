@@ -19,6 +19,7 @@ static const struct {
     [PROBLEM_INVALID] = {400, "invalid_request_error", NULL, 0},
     [PROBLEM_JSON] = {400, "invalid_request_error", "invalid_json", 0},
     [PROBLEM_UNSUPPORTED] = {400, "invalid_request_error", "unsupported_parameter", 0},
+    [PROBLEM_OPERATION] = {400, "invalid_request_error", "unsupported_operation", 0},
     [PROBLEM_CONTEXT] = {400, "invalid_request_error", "context_length_exceeded", 0},
     [PROBLEM_IMAGE] = {400, "invalid_request_error", "invalid_image", 0},
     [PROBLEM_HTTP] = {400, "invalid_request_error", "invalid_http", 0},

@@ -13,6 +13,7 @@ enum problem {
     PROBLEM_INVALID,     /* a field is wrong */
     PROBLEM_JSON,        /* the body is not JSON */
     PROBLEM_UNSUPPORTED, /* a field that would change the result and is not offered */
+    PROBLEM_OPERATION,   /* an endpoint that is not offered */
     PROBLEM_CONTEXT,     /* longer than the model's context */
     PROBLEM_IMAGE,       /* a picture that cannot be used */
     PROBLEM_HTTP,        /* framing that two parties could read differently */

@@ -36,6 +36,7 @@ struct reply {
     size_t queued_bytes;
     bool closed, broken;
 
+    bool scales; /* EVENT_SCALE is wanted; set before the first submit */
     struct meter *meter;
     struct api_key *key; /* may be NULL */
     int64_t deadline_ns;
@@ -193,7 +194,7 @@ static void on_event(void *context, const struct event *e)
     struct slot *slot = context;
     struct reply *r = slot->reply;
     bool ends = e->type == EVENT_DONE || e->type == EVENT_FAILED;
-    bool skip = e->type == EVENT_SCALE;
+    bool skip = e->type == EVENT_SCALE && !r->scales;
     struct reply_event *copy = skip ? NULL : copy_event(e, slot->choice);
     pthread_mutex_lock(&r->lock);
     meter_event(&slot->meter, e);
@@ -218,6 +219,11 @@ static void on_event(void *context, const struct event *e)
     else
         pthread_mutex_unlock(&r->lock);
     reply_event_free(copy);
+}
+
+void reply_want_scales(struct reply *r)
+{
+    r->scales = true;
 }
 
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
@@ -283,10 +289,13 @@ void reply_append_ping(struct reply *r, const struct exchange *x, struct buffer 
 
 enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int seconds)
 {
-    struct pollfd p[2] = {{.fd = r->wake, .events = POLLIN}, {.fd = x->socket, .events = POLLRDHUP}};
+    struct pollfd p[3] = {{.fd = r->wake, .events = POLLIN},
+                          {.fd = x->socket, .events = POLLRDHUP},
+                          {.fd = x->server->closing_event, .events = POLLIN}};
     int64_t end = clock_ns() + (int64_t)seconds * 1000000000;
     for (;;) {
-        int n = poll(p, 2, r->told_place == 0 ? 500 : FIRST_LOOK_MS);
+        int64_t left = (end - clock_ns()) / 1000000 + 1;
+        int n = poll(p, 3, r->told_place == 0 ? (int)(left > 0 ? left : 0) : FIRST_LOOK_MS);
         if (n < 0 && errno != EINTR)
             return REPLY_GONE;
         if (n > 0 && p[1].revents)

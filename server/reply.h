@@ -27,6 +27,8 @@ enum status reply_open(struct reply **out, struct exchange *, int choices, struc
 /* Cancels what is still running, and gives the reply up. Accepts NULL. */
 void reply_close(struct reply *);
 
+/* From the next submit on, EVENT_SCALE is handed on too. */
+void reply_want_scales(struct reply *);
 /* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of
  * the previews only `previews` ones, evenly spaced, are kept. */
 enum status reply_submit(struct reply *, struct engine *, struct request *, int choice, int previews,

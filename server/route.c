@@ -25,7 +25,14 @@ static const struct route routes[] = {
     {"GET", "/v1/models", endpoint_models, false},
     {"GET", "/v1/models/...", endpoint_model, false},
     {"POST", "/v1/chat/completions", endpoint_chat, false},
+    {"POST", "/v1/completions", endpoint_completions, false},
     {"POST", "/v1/images/generations", endpoint_images, false},
+    {"POST", "/v1/images/edits", endpoint_not_offered, false},
+    {"POST", "/v1/images/variations", endpoint_not_offered, false},
+    {"POST", "/v1/responses", endpoint_not_offered, false},
+    {"GET", "/openapi.json", endpoint_openapi, false},
+    {"GET", "/images/...", endpoint_picture, false},
+    {"GET", "/v1/files/...", endpoint_file, false},
     {"POST", "/tokenize", endpoint_tokenize, false},
     {"POST", "/detokenize", endpoint_detokenize, false},
 };
@@ -110,6 +117,12 @@ int route_find(const char *method, const char *path)
     }
     free(plain);
     return found;
+}
+
+bool route_takes(const char *method, const char *path)
+{
+    int route = route_find(method, path);
+    return route >= 0 && same_method(&routes[route], method);
 }
 
 int route_count(void)

@@ -15,4 +15,7 @@ bool route_is_open(const struct exchange *);
 /* Leaves an answer in the exchange, whatever is asked. */
 void route_run(struct exchange *);
 
+/* Whether there is a handler for that. path: unescaped, without the query. */
+bool route_takes(const char *method, const char *path);
+
 #endif

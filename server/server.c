@@ -10,13 +10,16 @@
 #include "server/listen.h"
 #include "server/loopback.h"
 #include "server/metrics.h"
+#include "server/picture_store.h"
 #include "server/route.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -33,6 +36,11 @@ enum {
     END_SECONDS = 10, /* for the rest, once draining is over */
     BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
     DECODERS = 4,     /* pictures being decoded at once */
+    FETCHERS = 8,     /* pictures being fetched at once */
+    DEFAULT_KEPT = 256,
+    DEFAULT_KEPT_SECONDS = 3600,
+    DEFAULT_KEPT_BYTES = 256 << 20,
+    DEFAULT_FETCH_SECONDS = 10,
     SPARE_FILES = 64,
 };
 static const size_t pixel_budget = (size_t)1 << 30; /* bytes of decoded pictures of all requests */
@@ -81,6 +89,20 @@ void server_make_id(char out[SERVER_ID_BYTES], const char *prefix)
         snprintf(out + n, 3, "%02x", random[i]);
 }
 
+/* An URL's last slash is left out: paths begin with one. */
+static void set_picture_options(struct server *s, const struct server_options *o)
+{
+    size_t n = o->public_url ? strlen(o->public_url) : 0;
+    while (n > 0 && o->public_url[n - 1] == '/')
+        n--;
+    s->options.public_url = n ? xstrndup(o->public_url, n) : NULL;
+    s->options.kept_pictures = o->kept_pictures ? o->kept_pictures : DEFAULT_KEPT;
+    s->options.kept_seconds = o->kept_seconds ? o->kept_seconds : DEFAULT_KEPT_SECONDS;
+    s->options.kept_bytes = o->kept_bytes ? o->kept_bytes : DEFAULT_KEPT_BYTES;
+    s->options.fetch_hosts = o->fetch_hosts && o->fetch_hosts[0] ? xstrdup(o->fetch_hosts) : NULL;
+    s->options.fetch_seconds = o->fetch_seconds ? o->fetch_seconds : DEFAULT_FETCH_SECONDS;
+}
+
 static void set_options(struct server *s, const struct server_options *o)
 {
     bool any_name = o->model_name && strcmp(o->model_name, "*") == 0;
@@ -92,6 +114,7 @@ static void set_options(struct server *s, const struct server_options *o)
     s->options.max_pictures = o->max_pictures ? o->max_pictures : DEFAULT_PICTURES;
     s->options.max_choices = o->max_choices ? o->max_choices : DEFAULT_CHOICES;
     s->options.drain_seconds = o->drain_seconds ? o->drain_seconds : DEFAULT_DRAIN_SECONDS;
+    set_picture_options(s, o);
     s->options.stuck_seconds = o->stuck_seconds ? o->stuck_seconds : DEFAULT_STUCK_SECONDS;
     s->options.cors_origins = o->cors_origins && *o->cors_origins ? xstrdup(o->cors_origins) : NULL;
     s->options.keys = (struct key_options){0}; /* not kept */
@@ -155,6 +178,12 @@ static void forget_secret(char *text)
 static void server_free(struct server *s)
 {
     sem_destroy(&s->decoders);
+    if (s->closing_event >= 0)
+        close(s->closing_event);
+    sem_destroy(&s->fetchers);
+    picture_store_close(s->pictures);
+    free((char *)s->options.public_url);
+    free((char *)s->options.fetch_hosts);
     key_ring_close(s->keys);
     metrics_drop(s->metrics);
     free(s->tls_cert);
@@ -176,6 +205,11 @@ enum status server_open(struct server **out, const struct server_options *option
     s->pixels.maximum = pixel_budget;
     s->bodies.maximum = BODY_TIMES * s->options.max_body_bytes;
     sem_init(&s->decoders, 0, DECODERS);
+    s->closing_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sem_init(&s->fetchers, 0, FETCHERS);
+    s->pictures =
+        picture_store_open(s->options.kept_pictures, s->options.kept_bytes, s->options.kept_seconds);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
     s->metrics = metrics_open(route_count());
     s->opened_ns = clock_ns();
     raise_file_limit(s->options.max_connections);
@@ -254,6 +288,9 @@ void server_close(struct server *s)
     atomic_store(&s->draining, true);
     wait_for_work(s, s->options.drain_seconds);
     atomic_store(&s->closing, true);
+    uint64_t one = 1;
+    if (s->closing_event >= 0 && write(s->closing_event, &one, sizeof one) < 0)
+        log_warning("replies under way are not told that the server closes");
     wait_for_work(s, END_SECONDS);
     MHD_stop_daemon(s->daemon);
     listen_forget(s->options.host);

@@ -32,9 +32,19 @@ struct server_options {
     bool log_prompts;               /* request bodies go to the log */
     const char *cors_origins;       /* web pages that may call: origins between commas, or "*"; NULL = none */
     const char *tls_cert, *tls_key; /* PEM files; NULL = no TLS */
+    /* pictures kept for links to them; NULL: links begin with the address that the client used */
+    const char *public_url;
+    int kept_pictures, kept_seconds; /* 0 = 256, 3600 */
+    size_t kept_bytes;               /* 0 = 256 MiB */
+    /* http and https URLs of pictures in requests: "host", "*.domain", "*", each perhaps with :port,
+     * separated by commas; NULL: none is fetched */
+    const char *fetch_hosts;
+    int fetch_seconds;       /* for one picture, redirects included; 0 = 10 */
+    bool fetch_from_private; /* for tests: also from addresses that are not public */
 };
 
-/* Starts listening. Until server_attach every path but /health/live answers 503 with the load progress. */
+/* Starts listening. Until server_attach every path but /health/live and the page's files answers 503 with the
+ * load progress. */
 enum status server_open(struct server **out, const struct server_options *, struct error *);
 int server_port(const struct server *);
 /* Loading goes on: fraction 0..1. Any thread. */

@@ -13,6 +13,7 @@
 struct MHD_Daemon;
 struct key_ring;
 struct metrics;
+struct picture_store;
 
 /* Bytes that all requests together may hold; taken and given from any thread. */
 struct budget {
@@ -37,6 +38,7 @@ struct server {
     atomic_bool stopping; /* asked to stop: /health says no */
     atomic_bool draining; /* no new requests */
     atomic_bool closing;  /* running ones end now */
+    int closing_event;    /* eventfd, readable from then on; -1: none could be had */
     atomic_int working;   /* requests being answered */
 
     struct budget bodies, pixels; /* of all requests together */
@@ -44,6 +46,8 @@ struct server {
     struct key_ring *keys;
     struct metrics *metrics;
     char *tls_cert, *tls_key; /* what is in those files, or NULL */
+    sem_t fetchers;           /* pictures being fetched at once */
+    struct picture_store *pictures;
 };
 
 /* NULL while the model loads. */

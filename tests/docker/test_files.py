@@ -95,7 +95,7 @@ def test_image_is_safe_and_answers(stage):
 def test_packages_come_from_install_deps(stage):
     runs = [argument for word, argument in of_stage(stage) if word == "RUN"]
     assert runs[0].split(" && ")[0] == "tools/install-deps --build"
-    by_hand = set(re.findall(r"apt-get install ([^&]*)", " ".join(runs)))
+    by_hand = {found.strip() for found in re.findall(r"apt-get install ([^&]*)", " & ".join(runs))}
     assert by_hand <= ({"-y -q --no-install-recommends g++"} if stage == "build-cuda" else set())  # nvcc's own need
 
 

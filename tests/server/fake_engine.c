@@ -2,7 +2,7 @@
  * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
  * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
  * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
- *   /cancelled       says how many were cancelled
+ *   /cancelled       says how many were cancelled   /clock N      its clock every 5 ms
  */
 #include "tests/server/fake_engine.h"
 #include "base/clock.h"
@@ -167,6 +167,14 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
     }
 }
 
+/* "t", the clock's nanoseconds and a space; for bench/http. */
+static void say_clock(struct run *r, struct usage *usage)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "t%lld ", (long long)clock_ns());
+    say(r, usage, text, (size_t)n, 0);
+}
+
 static void draw(struct run *r, struct usage *usage, int index)
 {
     static const int sizes[SCALES] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
@@ -181,7 +189,12 @@ static void draw(struct run *r, struct usage *usage, int index)
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
         bool last = scale == SCALES - 1;
-        tell(r, &(struct event){.type = EVENT_SCALE, .scale = scale, .n_scales = SCALES});
+        tell(r, &(struct event){.type = EVENT_SCALE,
+                                .picture_index = index,
+                                .scale = scale,
+                                .n_scales = SCALES,
+                                .seed = seed,
+                                .ordinal = ordinal});
         if (last || r->request->draw.previews >> scale & 1)
             tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW,
                                     .picture = &picture,
@@ -238,6 +251,9 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
     } else if (is_command(&text, "/forever")) {
         while (!pause_run(r, 5))
             say(r, usage, "x", 1, 0);
+    } else if (is_command(&text, "/clock")) {
+        for (long n = strtol(text, NULL, 10); n > 0 && !pause_run(r, 5); n--)
+            say_clock(r, usage);
     } else if (is_command(&text, "/slow")) {
         say(r, usage, text, strlen(text), 10);
     } else if (is_command(&text, "/flood")) {

@@ -1,7 +1,9 @@
 /* The server over the stand-in engine, for tests of the HTTP side:
  *     fake_server [host=H] [port=N] [running=N] [body=BYTES] [connections=N] [drain=N] [loading=SECONDS]
  * [model=NAME] [slots=N] [stuck=1] [keys=K,K] [keyfile=FILE] [requests=N] [tokens=N] [metrics=1]
- * [cors=ORIGINS] [cert=FILE tls_key=FILE] [timeout=SECONDS] [delay=SECONDS] [logformat=json] [prompts=1].
+ * [cors=ORIGINS] [cert=FILE tls_key=FILE] [timeout=SECONDS] [delay=SECONDS] [logformat=json] [prompts=1]
+ * [public_url=URL] [kept_pictures=N] [kept_seconds=N] [kept_bytes=N] [fetch_hosts=PATTERNS]
+ * [fetch_seconds=N] [fetch_from_private=1].
  * SIGHUP reads keys. Prints its port, and ends at SIGTERM or SIGINT. */
 #include "base/log.h"
 #include "server/server.h"
@@ -38,6 +40,13 @@ int main(int argc, char **argv)
         .model_name = option(argc, argv, "model", NULL),
         .max_connections = number(argc, argv, "connections", 0),
         .max_body_bytes = (size_t)number(argc, argv, "body", 0),
+        .public_url = option(argc, argv, "public_url", NULL),
+        .kept_pictures = number(argc, argv, "kept_pictures", 0),
+        .kept_seconds = number(argc, argv, "kept_seconds", 0),
+        .kept_bytes = (size_t)number(argc, argv, "kept_bytes", 0),
+        .fetch_hosts = option(argc, argv, "fetch_hosts", NULL),
+        .fetch_seconds = number(argc, argv, "fetch_seconds", 0),
+        .fetch_from_private = number(argc, argv, "fetch_from_private", 0),
         .drain_seconds = number(argc, argv, "drain", 2),
         .drain_delay = number(argc, argv, "delay", 0),
         .request_timeout = number(argc, argv, "timeout", 0),

@@ -319,6 +319,25 @@ def test_unix_socket(start, tmp_path):
     assert not path.exists()
 
 
+def test_a_client_that_leaves_a_socket_file_is_seen(start, tmp_path):
+    path = tmp_path / "s"
+    server = start(ready=False, host=f"unix:{path}")
+    with unix_client(path) as http:
+        def wait(n):
+            for _ in range(100 * SLOW):
+                r = http.get("/health")
+                if r.status_code == 200 and r.json()["running"] == n:
+                    return True
+                time.sleep(0.02)
+        assert wait(0)
+        raw = socket.socket(socket.AF_UNIX)
+        raw.connect(str(path))
+        raw.sendall(request("POST", CHAT, chat_body("/wait"), close=False))
+        assert wait(1)
+        raw.close()
+        assert wait(0)
+
+
 def test_unix_socket_leaves_other_files_alone(tmp_path):
     path = tmp_path / "letter.txt"
     path.write_text("dear")
@@ -369,6 +388,27 @@ def program(tmp_path_factory):
                         key=KEY, log=log)
     yield server, file, log
     server.stop()
+
+
+def test_program_reads_its_log_level_again(tmp_path):
+    settings, path = tmp_path / "settings.json", tmp_path / "log"
+    settings.write_text('{"log_level": "info"}')
+    with open(path, "w") as log:
+        server = start_real(GOLDEN / "tiny-a" / "checkpoint", "--config", str(settings), log=log)
+        def lines(n):
+            server.http.get(f"/nowhere/{n}")
+            time.sleep(0.1 * SLOW)
+            return f"/nowhere/{n}" in path.read_text()
+        assert lines(1)
+        settings.write_text('{"log_level": "error", "key_requests": "many"}')
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5 * SLOW)
+        assert lines(2) and "the settings are wrong, nothing is changed" in path.read_text()
+        settings.write_text('{"log_level": "error"}')
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.5 * SLOW)
+        assert not lines(3)
+        server.stop()
 
 
 def test_program_reads_keys_again(program):
