@@ -73,6 +73,14 @@ def test_stages_copy_what_is_there():
             assert not ignored(path), argument
 
 
+def test_sources_are_complete():
+    """What CMakeLists.txt names, outside of its tests, is sent to the build."""
+    cmake = (ROOT / "CMakeLists.txt").read_text().split("if(VARGPT_TESTS)")[0]
+    named = {name for name in re.findall(r"[\w.-]+(?:/[\w.-]+)+", cmake) if (ROOT / name).exists() and not name.startswith("docs/")}
+    assert "tools/embed.cmake" in named
+    assert [name for name in named if ignored(name)] == []
+
+
 def test_both_images_are_alike():
     cpu, cuda = ([(word, re.sub(r"build(-cuda)?\b", "build", argument)) for word, argument in of_stage(name)
                   if word not in ("FROM", "ENV")] for name in ("cpu", "cuda"))
