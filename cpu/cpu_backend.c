@@ -28,9 +28,12 @@ static void cpu_copy(struct backend *be, void *to, const void *from, size_t byte
 static enum status cpu_finish(struct backend *be, struct error *err)
 {
     struct cpu_backend *c = cpu_state(be);
-    if (c->failure.status != STATUS_OK && err)
+    enum status status = c->failure.status;
+    if (status != STATUS_OK && err) { /* a want of memory, which may pass */
         *err = c->failure;
-    return c->failure.status;
+        c->failure.status = STATUS_OK;
+    }
+    return status;
 }
 
 bool cpu_scratch_reserve(struct cpu_backend *c, size_t bytes)

@@ -2,7 +2,8 @@
  *
  * All calls come from one thread (the engine's). Operations return nothing and may run later: the host reads nothing that
  * they or download() wrote before finish() has returned. The first failure sticks: later operations do nothing, and
- * finish() reports it. Unless said otherwise every pointer and tensor is backend memory and activations are float32.
+ * finish() reports it. With that it sticks no more, if finish() was given an error to fill and the device can go on (it
+ * lacked memory, say); a device that is lost stays so. Unless said otherwise every pointer and tensor is backend memory and activations are float32.
  * `out` may be the same view as an input where it says "in place"; otherwise they must not overlap.
  *
  * Batch invariance: a row's result depends on that row (and, in attention, on its own keys) alone, to the bit: the order of

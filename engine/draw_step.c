@@ -283,7 +283,6 @@ static void advance(struct engine *e, struct drawn *d, const int32_t *device_cod
 void draw_step(struct engine *e, struct tensor x)
 {
     const struct model *m = e->model;
-    struct error error;
     struct drawn *drawn = xcalloc((size_t)e->pass.n_planned + 1, sizeof *drawn);
     int n = list_drawn(e, drawn);
     if (n == 0) {
@@ -310,7 +309,7 @@ void draw_step(struct engine *e, struct tensor x)
     int cond_rows = drawn[n - 1].cond + drawn[n - 1].n;
     e->op->sample(e->be, codes, tensor_rows(logits, 0, cond_rows), how);
     e->op->download(e->be, chosen, codes, (size_t)cond_rows * sizeof *chosen);
-    if (e->op->finish(e->be, &error) == STATUS_OK) {
+    if (e->op->finish(e->be, NULL) == STATUS_OK) {
         for (int i = 0; i < n; i++) {
             struct sequence *s = drawn[i].sequence;
             bool last = s->drawing->scale == m->config.drawing.n_scales - 1;

@@ -23,6 +23,15 @@ static int count_rows(struct engine *e, const struct pass *pass)
     return text;
 }
 
+/* Operations since the failure did nothing: what was published or remembered in this step may be anything. */
+static void fail_step(struct engine *e, const struct error *error)
+{
+    engine_fail_all(e, error);
+    kv_pool_forget(e->llm_pool);
+    seen_pictures_close(e);
+    seen_pictures_open(e);
+}
+
 static void step(struct engine *e)
 {
     struct error error;
@@ -39,7 +48,7 @@ static void step(struct engine *e)
     for (int i = 0; i < e->n_running; i++)
         e->running[i]->in_pass = false;
     if (e->op->finish(e->be, &error))
-        engine_fail_all(e, &error);
+        fail_step(e, &error);
 #ifdef VARGPT_CHECKS
     scheduler_check_pages(e);
 #endif

@@ -189,14 +189,23 @@ static void cache_remove(struct kv_pool *p, int32_t page)
     p->n_cached--;
 }
 
-static int32_t take_page(struct kv_pool *p)
+static int32_t evict_oldest(struct kv_pool *p)
 {
-    if (p->n_free > 0)
-        return p->free_page[--p->n_free];
     int32_t page = p->oldest;
     cache_remove(p, page);
     unpublish(p, page);
     return page;
+}
+
+static int32_t take_page(struct kv_pool *p)
+{
+    return p->n_free > 0 ? p->free_page[--p->n_free] : evict_oldest(p);
+}
+
+void kv_pool_forget(struct kv_pool *p)
+{
+    while (p->n_cached > 0)
+        p->free_page[p->n_free++] = evict_oldest(p);
 }
 
 /* --- tables --- */

@@ -32,6 +32,7 @@ int kv_pool_pages(const struct kv_pool *);
 int kv_pool_used(const struct kv_pool *);   /* held by tables */
 int kv_pool_holders(const struct kv_pool *); /* tables' entries, a shared page counting for each; checks its own books */
 int kv_pool_cached(const struct kv_pool *); /* held by nobody, kept under their keys */
+void kv_pool_forget(struct kv_pool *);      /* gives up all of those: what they hold cannot be trusted */
 
 /* The pages of one sequence, in order of its positions. Zero-initialise. */
 struct page_table {

@@ -113,19 +113,19 @@ static void test_preempted_right_after_a_picture(void **state)
 static void test_full_steps(void **state)
 {
     (void)state;
-    struct engine_options options = {.max_sequences = 12, .step_rows = 1, .token_wait_steps = 1, .token_wait_ms = 1};
+    struct engine_options options = {.max_sequences = 8, .step_rows = 1, .token_wait_steps = 1, .token_wait_ms = 1};
     struct world w = world_open(options, 2);
-    struct heard *chat[6], *drawing[3], *prompt[3];
-    for (int i = 0; i < 6; i++) {
+    struct heard *chat[4], *drawing[2], *prompt[2];
+    for (int i = 0; i < 4; i++) {
         struct request *r = text_request(10, (unsigned)i);
         r->text.max_tokens = -1;
         chat[i] = submit(w.engine, r, NULL);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         drawing[i] = submit(w.engine, drawing_request(10 + i, (unsigned)i), NULL);
         prompt[i] = submit(w.engine, text_request(400 + i, (unsigned)i), NULL);
     }
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 2; i++) {
         heard_wait(drawing[i]);
         heard_wait(prompt[i]);
         assert_int_equal(drawing[i]->status, STATUS_OK);
@@ -134,14 +134,14 @@ static void test_full_steps(void **state)
         heard_free(prompt[i]);
     }
     int running = 0;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 4; i++) {
         pthread_mutex_lock(&chat[i]->lock);
         running += !chat[i]->done;
         pthread_mutex_unlock(&chat[i]->lock);
     }
     assert_true(running > 0); /* nobody waited for the chats to end */
     world_close(&w);
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 4; i++)
         heard_free(chat[i]);
 }
 
@@ -150,7 +150,7 @@ static void test_full_steps(void **state)
 static void test_guided_picture_gets_its_turn(void **state)
 {
     (void)state;
-    enum { PICTURES = 5 };
+    enum { PICTURES = 3 };
     size_t picture = 2 * 3 * 2 * 128 * sizeof(float) * 688; /* both branches */
     struct world w = world_open((struct engine_options){.max_sequences = 4, .cache_bytes = 5 * picture}, 2);
     struct heard *half[2];
