@@ -93,6 +93,13 @@ void cli_describe_backend(const struct backend *backend, char *text, size_t size
              threads == 1 ? "" : "s");
 }
 
+const char *cli_describe_threads(const struct config *c)
+{
+    const char *limit;
+    cpu_count_usable(&limit);
+    return c->threads ? "--threads" : limit;
+}
+
 static int print_overview(FILE *to)
 {
     struct buffer text;

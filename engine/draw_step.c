@@ -50,9 +50,10 @@ bool drawing_begin(struct engine *e, struct sequence *s)
     size_t f_bytes = (size_t)m->vae.side * (size_t)m->vae.side * (size_t)m->decoder.code_width * sizeof(float);
     size_t map_rows = (size_t)scale_rows(m, m->config.drawing.n_scales - 1);
     float *zeros = NULL;
-    bool ok = page_table_reserve(&d->cond, e->decoder_pool, m->n_positions) &&
-              (!guided(s) || page_table_reserve(&d->uncond, e->decoder_pool, m->n_positions));
-    if (ok) {
+    bool pages = page_table_reserve(&d->cond, e->decoder_pool, m->n_positions) &&
+                 (!guided(s) || page_table_reserve(&d->uncond, e->decoder_pool, m->n_positions));
+    bool ok = pages;
+    if (pages) {
         d->f_hat = e->op->alloc(e->be, f_bytes);
         d->map = e->op->alloc(e->be, map_rows * (size_t)m->decoder.width * sizeof(float));
         zeros = try_calloc(1, f_bytes);
@@ -64,14 +65,10 @@ bool drawing_begin(struct engine *e, struct sequence *s)
     if (ok) {
         e->op->upload(e->be, d->f_hat, zeros, f_bytes);
         image_decoder_first_map(m, map_of(m, d, 0));
-    } else { /* another time */
-        page_table_release(&d->cond, e->decoder_pool);
-        page_table_release(&d->uncond, e->decoder_pool);
-        e->op->free(e->be, d->f_hat);
-        e->op->free(e->be, d->map);
-        free(d->codes);
-        free(d);
-        s->drawing = NULL;
+    } else {
+        if (pages)
+            s->given_up = STATUS_NO_MEMORY; /* pages will come back, memory perhaps never */
+        drawing_drop(e, s);
     }
     free(zeros);
     return ok;
@@ -252,18 +249,14 @@ static void end_drawing(struct engine *e, struct sequence *s)
     s->usage.picture_tokens += m->n_positions;
     s->draws_next = false;
     sequence_append_picture(s, m, codes);
-    page_table_release(&d->cond, e->decoder_pool);
-    page_table_release(&d->uncond, e->decoder_pool);
-    e->op->free(e->be, d->f_hat);
-    e->op->free(e->be, d->map);
-    free(d);
-    s->drawing = NULL;
+    drawing_drop(e, s);
     if (s->request->draw.mode == DRAW_NOW) {
         sequence_done(e, s, FINISH_STOP);
         return;
     }
     sequence_append(s, m->config.drawing.end_id);
     s->state = SEQUENCE_TEXT;
+    s->token_ns = clock_ns();
     if (reply_is_full(e, s)) /* the image-start token was the last one allowed */
         sequence_done(e, s, FINISH_LENGTH);
 }

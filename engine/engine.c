@@ -26,13 +26,13 @@ static int count_rows(struct engine *e, const struct pass *pass)
 static void step(struct engine *e)
 {
     struct error error;
-    int64_t began = clock_ns();
     pace_begin(e);
+    interlude(e); /* what is due need not wait for the first unit */
     encode_step(e);
     scheduler_plan(e);
     if (e->pass.n_planned > 0) {
         int text_rows = count_rows(e, &e->pass);
-        began = clock_ns();
+        int64_t began = clock_ns() - e->pace.interludes_ns; /* those that came before, while a picture was encoded */
         run_pass(e, &e->pass);
         pace_end(e, text_rows, began);
     }
@@ -61,13 +61,15 @@ static void *engine_main(void *context)
 
 /* --- opening and closing --- */
 
+/* There is always room for everyone's next token and, beside them, for the largest scale of a picture or a row of a
+ * prompt: chats alone must not fill a pass for ever. */
 static int choose_step_rows(const struct engine *e, int wanted)
 {
     const struct drawing_config *d = &e->model->config.drawing;
     int rows = wanted > 0 ? wanted : 512;
     int largest = model_draws(e->model) ? d->scale[d->n_scales - 1] * d->scale[d->n_scales - 1] + 1 : 1;
-    rows = rows > largest ? rows : largest;
-    return rows > e->max_sequences ? rows : e->max_sequences;
+    int least = e->max_sequences + largest;
+    return rows > least ? rows : least;
 }
 
 static void allocate_lists(struct engine *e)

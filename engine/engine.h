@@ -17,7 +17,7 @@ struct engine_options {
     int context;            /* most positions of one request; 0 = the model's own */
     int max_sequences;      /* requests running at once; 0 = 16 */
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
-    int step_rows;          /* rows of one forward pass; 0 = 512 */
+    int step_rows;          /* rows of one forward pass; 0 = 512; never fewer than max_sequences and a scale need */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
     enum dtype cache_type;  /* what keys and values are kept as: DTYPE_F32 (0), DTYPE_BF16 or DTYPE_I8 */
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
@@ -128,6 +128,9 @@ struct engine_status {
     uint64_t steps, interludes;            /* so far: passes of all kinds; of chats between the layers of others */
     uint64_t text_rows, image_rows, prefill_rows; /* so far: of the LLM's passes */
     uint64_t pictures_seen, pictures_remembered;  /* so far: looked at; of them, found in the cache */
+    int64_t token_step_ns;                        /* a step of chats alone, smoothed; 0 before the first */
+    int64_t longest_unit_ns;                      /* so far: between two places where chats' tokens can come in */
+    int64_t longest_wait_ns;                      /* so far: a chat's for its next token */
 };
 void engine_look(struct engine *, struct engine_status *out);
 
@@ -137,6 +140,9 @@ struct engine_memory {
     size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
     int cache_pages;
     enum dtype cache_type;
+    size_t available;     /* before the caches were opened, weights included, files' pages counted as free */
+    const char *limit;    /* what said so: "machine" or "control group" */
+    bool cache_was_given; /* cache_bytes; otherwise the caches got half of what is available beside the weights, at most */
 };
 struct engine_memory engine_memory(const struct engine *);
 

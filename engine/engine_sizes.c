@@ -1,6 +1,7 @@
 /* How much memory caches and working space get. */
 #include "engine/engine_state.h"
 
+#include "base/control_group.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -23,10 +24,18 @@ static size_t memory_available(void)
     return (size_t)kib << 10;
 }
 
+static void find_available(struct engine *e)
+{
+    size_t machine = memory_available(), group = control_group_memory("");
+    bool by_group = group < machine || (machine == 0 && group < SIZE_MAX);
+    e->memory.available = by_group ? group : machine;
+    e->memory.limit = by_group ? "control group" : "machine";
+}
+
 /* Half of what is left beside the weights, which count as if all of them were mapped from a file and should stay. */
 static size_t choose_budget(const struct engine *e)
 {
-    size_t available = memory_available(), weights = e->model->weight_bytes;
+    size_t available = e->memory.available, weights = e->model->weight_bytes;
     return available > weights ? (available - weights) / 2 : 0;
 }
 
@@ -79,6 +88,8 @@ enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct erro
         return error_set(err, STATUS_BAD_REQUEST, "the %s device keeps no key/value cache of type %s", e->op->name,
                          dtype_name(e->cache_type));
     e->memory.cache_type = e->cache_type;
+    e->memory.cache_was_given = cache_bytes > 0;
+    find_available(e);
     size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
     if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
         return err->status;

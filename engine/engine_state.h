@@ -30,7 +30,6 @@ struct pace {
     int64_t text_ns;      /* a pass of nothing but chats' next tokens */
     int64_t row_ns;       /* a row of other passes, all that follows it included */
     int64_t paint_ns;     /* codes to a picture */
-    int64_t last_text_ns; /* clock_ns() when chats last got their tokens, or began to wait for one */
     int64_t unit_ns;      /* the longest unit of the pass under way */
     int64_t last_unit_ns; /* clock_ns() when its newest unit ended */
     int64_t interludes_ns; /* spent on interludes within it */
@@ -89,6 +88,7 @@ void scheduler_poll(struct engine *);  /* in the middle of a pass: heartbeat, ca
 /* interlude.c: a chat must not wait for long passes. No next token takes longer than patience_ns(), but for the rest of the
  * unit under way: a pass that would is run without the chats' rows, and they get their own short passes in between. */
 int64_t patience_ns(const struct engine *);
+int64_t tokens_due_ns(const struct engine *); /* clock_ns() when the chat that waits longest should have its token */
 void pace_begin(struct engine *);                      /* a pass begins */
 void pace_end(struct engine *, int text_rows, int64_t began_ns); /* and has ended */
 void interlude(void *engine);                          /* the model's between_units */
@@ -105,13 +105,14 @@ void text_step(struct engine *, struct pass *, struct tensor x);
 bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
 void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
 /* draw_step.c: x: the LLM's output */
-bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short */
+bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short, or memory: then it gives up */
 void draw_step(struct engine *, struct tensor x);
 size_t draw_step_arena(const struct engine *);
 size_t encode_step_arena(const struct engine *);
 size_t text_step_arena(const struct engine *, int rows);
 
 /* finish.c: the ends of sequences, events, traces */
+void drawing_drop(struct engine *, struct sequence *); /* gives back what a picture under way has, if there is one */
 void sequence_drop(struct engine *, struct sequence *); /* gives back pages and backend memory */
 void sequence_done(struct engine *, struct sequence *, enum finish_reason);
 void sequence_fail(struct engine *, struct sequence *, const struct error *);

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void drop_drawing(struct engine *e, struct sequence *s)
+void drawing_drop(struct engine *e, struct sequence *s)
 {
     struct drawing *d = s->drawing;
     if (!d)
@@ -21,7 +21,7 @@ static void drop_drawing(struct engine *e, struct sequence *s)
 
 void sequence_drop(struct engine *e, struct sequence *s)
 {
-    drop_drawing(e, s);
+    drawing_drop(e, s);
     page_table_release(&s->pages, e->llm_pool);
     for (int i = 0; i < s->n_pictures; i++) {
         e->op->free(e->be, s->picture[i].rows);

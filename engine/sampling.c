@@ -24,7 +24,7 @@ static int find_top(const float *logits, int n, int want, double total, struct t
     int count = 0;
     for (int i = 0; i < n; i++) {
         float logprob = (float)(logits[i] - total);
-        if (count == want && (want == 0 || !(logprob > top[count - 1].logprob)))
+        if (count >= want && (count == 0 || !(logprob > top[count - 1].logprob)))
             continue;
         int at = count < want ? count++ : count - 1;
         for (; at > 0 && logprob > top[at - 1].logprob; at--)

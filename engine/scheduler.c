@@ -77,7 +77,9 @@ static void end_given_up(struct engine *e)
             continue;
         }
         error_set(&error, s->given_up,
-                  s->given_up == STATUS_TIMEOUT ? "the request's deadline has passed" : "the request was cancelled");
+                  s->given_up == STATUS_TIMEOUT     ? "the request's deadline has passed"
+                  : s->given_up == STATUS_NO_MEMORY ? "no memory to draw a picture"
+                                                    : "the request was cancelled");
         sequence_fail(e, s, &error);
     }
 }
@@ -89,6 +91,7 @@ static void note_status(struct engine *e, bool stepping)
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
     e->status.stepping = stepping;
+    e->status.token_step_ns = e->pace.text_ns;
     e->status.page_tokens = PAGE_TOKENS;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
@@ -130,22 +133,26 @@ static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
+    s->token_ns = 0;
     e->counted.preemptions++;
 }
 
 /* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it must
- * wait. */
+ * wait, since all of them together do not have enough. */
 static bool find_pages(struct engine *e, struct sequence *s, int positions)
 {
     while (!page_table_reserve(&s->pages, e->llm_pool, positions)) {
         struct sequence *youngest = NULL;
+        int there = kv_pool_pages(e->llm_pool) - kv_pool_used(e->llm_pool);
         for (int i = 0; i < e->n_running; i++) {
             struct sequence *other = e->running[i];
-            if (sequence_comes_before(s, other) && may_preempt(other) &&
-                (!youngest || sequence_comes_before(youngest, other)))
+            if (!sequence_comes_before(s, other) || !may_preempt(other))
+                continue;
+            there += other->pages.n;
+            if (!youngest || sequence_comes_before(youngest, other))
                 youngest = other;
         }
-        if (!youngest)
+        if (!youngest || pages_for(positions) - s->pages.n > there)
             return false;
         preempt(e, youngest);
     }
@@ -155,8 +162,6 @@ static bool find_pages(struct engine *e, struct sequence *s, int positions)
 /* A picture's whole need is taken before it starts. */
 static bool start_drawing(struct engine *e, struct sequence *s)
 {
-    if (s->drawing)
-        return true;
     if (!find_pages(e, s, s->n_ids + e->model->n_positions))
         return false;
     return drawing_begin(e, s);
@@ -177,16 +182,11 @@ static void plan_rows(struct pass *pass, struct sequence *s, int n_ids, int n_ma
     pass->plan[pass->n_planned++] = (struct planned){s, first, n, n_ids};
 }
 
-static bool wants_token(const struct sequence *s)
-{
-    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
-}
-
 static void plan_text(struct engine *e, struct pass *pass)
 {
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        if (wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
+        if (sequence_wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
             plan_rows(pass, s, 1, 0);
     }
 }
@@ -194,9 +194,12 @@ static void plan_text(struct engine *e, struct pass *pass)
 static void plan_images(struct engine *e, int budget)
 {
     struct pass *pass = &e->pass;
+    bool may_start = true; /* a younger picture must not take what an older one waits for */
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        if (s->state != SEQUENCE_IMAGE || !start_drawing(e, s))
+        if (s->state != SEQUENCE_IMAGE)
+            continue;
+        if (!s->drawing && !(may_start = may_start && start_drawing(e, s)))
             continue;
         int p = e->model->config.drawing.scale[s->drawing->scale], n = sequence_pending(s) + p * p;
         if (pass->batch.n_rows + n <= budget)
@@ -204,15 +207,15 @@ static void plan_images(struct engine *e, int budget)
     }
 }
 
-/* What a prompt still has to bring into the cache; text after a picture counts as prompt when it is longer than one. */
 static bool wants_prefill(const struct sequence *s)
 {
-    return s->state == SEQUENCE_PREFILL || (s->state == SEQUENCE_TEXT && sequence_pending(s) > 1);
+    return s->state == SEQUENCE_PREFILL;
 }
 
 static void plan_prefill(struct engine *e, int budget)
 {
     struct pass *pass = &e->pass;
+    budget = budget < pass->max_rows ? budget : pass->max_rows;
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
         int room = budget - pass->batch.n_rows, n = sequence_pending(s);
@@ -281,7 +284,8 @@ static bool plan_is_sound(const struct pass *pass)
     return true;
 }
 
-/* Rows that a pass may have: as many as it holds, fewer where each takes long, so that new arrivals are not kept out. */
+/* Rows that a pass may have beside chats' next tokens: as many as it holds, fewer where each takes long, so that new
+ * arrivals are not kept out. */
 static int choose_budget(const struct engine *e)
 {
     int64_t longest = 8 * patience_ns(e);
@@ -297,11 +301,19 @@ static int rows_of_largest_scale(const struct model *m)
 
 static void plan_others(struct engine *e)
 {
-    int budget = choose_budget(e), rows = e->pass.batch.n_rows;
+    int rows = e->pass.batch.n_rows, budget = rows + choose_budget(e);
     int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
     plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
     plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
                                                                                  : budget);
+}
+
+/* Whether a pass of that many rows beside the chats' keeps their tokens past the time they are due. Twice what the rows
+ * take, because those of another kind than the last ones may take longer. */
+static bool keeps_chats_waiting(const struct engine *e, int others)
+{
+    bool unknown = e->pace.row_ns == 0 && others >= 16;
+    return unknown || clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
 }
 
 /* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
@@ -316,7 +328,7 @@ void scheduler_plan(struct engine *e)
         int text = pass->batch.n_rows;
         plan_others(e);
         int others = pass->batch.n_rows - text;
-        if (text > 0 && others * e->pace.row_ns > patience_ns(e)) {
+        if (text > 0 && others > 0 && keeps_chats_waiting(e, others)) {
             plan_clear(pass);
             plan_others(e);
         }

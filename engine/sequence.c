@@ -17,7 +17,7 @@ static void add_prompt_pictures(struct sequence *s, const struct model *m, const
         bool seen = from->kind == PICTURE_SEEN;
         *to = (struct picture_rows){.kind = from->kind, .first = (int)from->first_id, .prompt = from};
         to->n = seen ? model_seen_rows(m) : m->n_positions;
-        if (from->codes) {
+        if (!seen && from->codes) {
             to->codes = xmalloc(from->n_codes * sizeof *to->codes);
             memcpy(to->codes, from->codes, from->n_codes * sizeof *to->codes);
         }

@@ -3,6 +3,8 @@
 #include "engine/prefix.h"
 #include "engine/sampling.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 /* --- input rows --- */
@@ -145,6 +147,13 @@ static void send_token(struct sequence *s, const struct sampled *t)
                                      .n_top = t->n_top});
 }
 
+static void note_wait(struct engine *e, struct sequence *s)
+{
+    int64_t now = clock_ns(), wait = s->token_ns ? now - s->token_ns : 0;
+    e->counted.longest_wait_ns = wait > e->counted.longest_wait_ns ? wait : e->counted.longest_wait_ns;
+    s->token_ns = now;
+}
+
 bool reply_is_full(const struct engine *e, const struct sequence *s)
 {
     int most = s->request->text.max_tokens;
@@ -168,6 +177,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         .n_masked = list_masked(e, s, masked),
     };
     sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
+    note_wait(e, s);
     s->usage.text_tokens++;
     e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
@@ -178,6 +188,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     sequence_append(s, chosen.id);
     if (model_draws(e->model) && chosen.id == c->drawing.start_id) {
         s->draws_next = true;
+        s->token_ns = 0;
         s->state = SEQUENCE_IMAGE;
         return;
     }
@@ -235,6 +246,15 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
     }
 }
 
+/* Chats have their tokens: while the pass goes on to draw, interludes may bring them the next ones. */
+static void release_chats(struct engine *e)
+{
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        s->in_pass = s->in_pass && s->state != SEQUENCE_TEXT;
+    }
+}
+
 void run_pass(struct engine *e, struct pass *pass)
 {
     const struct model *m = e->model;
@@ -244,8 +264,10 @@ void run_pass(struct engine *e, struct pass *pass)
     fill_rows(e, pass, x);
     llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
     text_step(e, pass, x);
-    if (model_draws(m) && pass == &e->pass)
+    if (model_draws(m) && pass == &e->pass) {
+        release_chats(e);
         draw_step(e, x);
+    }
     arena_reset(&e->arena, mark);
 }
 

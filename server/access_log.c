@@ -63,7 +63,9 @@ void access_log(const struct exchange *x, int status)
         if (totals.prompt_tokens > 0)
             metrics_time(x->server->metrics, TIMING_WHOLE, spent);
     }
-    snprintf(path, sizeof path, "%s", x->path);
+    /* the name of a kept picture opens it without a key */
+    bool secret = strncmp(x->path, "/images/", 8) == 0;
+    snprintf(path, sizeof path, "%s", secret ? "/images/..." : x->path);
     add_text(&l, "id", x->request_id);
     add_text(&l, "method", x->method);
     add_text(&l, "path", path);

@@ -214,6 +214,7 @@ static enum status submit(struct completion_reply *c, struct error *err)
     const struct tokenizer *tokenizer = engine_tokenizer(engine);
     if (reply_open(&c->call.reply, c->call.exchange, c->n, err))
         return err->status;
+    reply_share_prompts(c->call.reply, c->request.choices);
     for (int i = 0; i < c->n; i++) {
         choice_text_init(&c->choice[i].text, tokenizer, &c->request.stops, c->request.logprobs);
         choice_text_follow(&c->choice[i].text, prompt_of(c, i)->last_id);

@@ -55,12 +55,8 @@ void meter_read(struct meter *m, struct meter_totals *out)
 void meter_prompt(struct meter *m, int tokens)
 {
     pthread_mutex_lock(&m->lock);
-    bool first = m->totals.prompt_tokens == 0;
-    if (first)
-        m->totals.prompt_tokens = tokens;
+    m->totals.prompt_tokens += tokens;
     pthread_mutex_unlock(&m->lock);
-    if (!first)
-        return;
     atomic_fetch_add(&m->metrics->prompt_tokens, (uint_least64_t)tokens);
     if (m->key)
         api_key_spend(m->key, tokens);

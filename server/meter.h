@@ -30,7 +30,7 @@ struct meter_choice {
     bool begun, last_was_token;
 };
 
-/* A prompt that the engine has taken; the choices of a call share theirs, so only the first counts. */
+/* A prompt that the engine has taken; told once for the choices that share it. */
 void meter_prompt(struct meter *, int tokens);
 /* An event of the engine's, in order. */
 void meter_event(struct meter_choice *, const struct event *);

@@ -40,8 +40,9 @@ struct reply {
     struct meter *meter;
     struct api_key *key; /* may be NULL */
     int64_t deadline_ns;
-    int told_place; /* in the queue, of the last ping; -1: none told */
-    int wake;       /* eventfd: readable while the queue is not empty */
+    int prompt_choices; /* consecutive choices that share a prompt, which counts once */
+    int told_place;     /* in the queue, of the last ping; -1: none told */
+    int wake;           /* eventfd: readable while the queue is not empty */
     struct engine *engine;
     int n_slots;
     struct slot slot[];
@@ -71,6 +72,7 @@ enum status reply_open(struct reply **out, struct exchange *x, int choices, stru
     r->n_slots = choices;
     r->told_place = -1;
     r->deadline_ns = x->deadline_ns;
+    r->prompt_choices = choices;
     r->key = api_key_hold(x->key);
     r->meter = meter_open(x->server->metrics, x->key, x->started_ns);
     meter_drop(x->meter);
@@ -226,6 +228,11 @@ void reply_want_scales(struct reply *r)
     r->scales = true;
 }
 
+void reply_share_prompts(struct reply *r, int choices)
+{
+    r->prompt_choices = choices;
+}
+
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
                          int previews, struct error *err)
 {
@@ -248,7 +255,8 @@ enum status reply_submit(struct reply *r, struct engine *engine, struct request 
         return err->status;
     }
     slot->submitted = true;
-    meter_prompt(r->meter, prompt_tokens);
+    if (choice % r->prompt_choices == 0)
+        meter_prompt(r->meter, prompt_tokens);
     return STATUS_OK;
 }
 

@@ -29,6 +29,9 @@ void reply_close(struct reply *);
 
 /* From the next submit on, EVENT_SCALE is handed on too. */
 void reply_want_scales(struct reply *);
+/* Each so many choices share a prompt, which is counted once; without this call, all do. */
+void reply_share_prompts(struct reply *, int choices);
+
 /* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of
  * the previews only `previews` ones, evenly spaced, are kept. */
 enum status reply_submit(struct reply *, struct engine *, struct request *, int choice, int previews,

@@ -39,8 +39,9 @@ struct run {
     struct request *request;
     struct event_sink sink;
     uint64_t id;
-    bool cancelled; /* under the engine's lock */
-    bool begun;     /* likewise: it has a slot */
+    pthread_cond_t wake; /* it was cancelled */
+    bool cancelled;      /* under the engine's lock */
+    bool begun;          /* likewise: it has a slot */
     int64_t begun_ns;
     struct run *next;
 };
@@ -72,14 +73,20 @@ struct engine *fake_engine_open(struct fake_options options)
     return e;
 }
 
+/* With the engine's lock held. */
+static void cancel(struct run *r)
+{
+    r->cancelled = true;
+    pthread_cond_signal(&r->wake);
+}
+
 void engine_close(struct engine *e)
 {
     if (!e)
         return;
     pthread_mutex_lock(&e->lock);
     for (struct run *r = e->runs; r; r = r->next)
-        r->cancelled = true;
-    pthread_cond_broadcast(&e->change);
+        cancel(r);
     while (e->n_runs > 0)
         pthread_cond_wait(&e->change, &e->lock);
     pthread_mutex_unlock(&e->lock);
@@ -107,7 +114,7 @@ static bool pause_run(struct run *r, int ms)
     pthread_mutex_lock(&r->engine->lock);
     int late = 0;
     while (!r->cancelled && ms && !late)
-        late = pthread_cond_timedwait(&r->engine->change, &r->engine->lock, &until);
+        late = pthread_cond_timedwait(&r->wake, &r->engine->lock, &until);
     bool cancelled = r->cancelled || is_late(r);
     pthread_mutex_unlock(&r->engine->lock);
     return cancelled;
@@ -246,7 +253,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
             pause_run(r, 500);
         draw(r, usage, 0);
     } else if (is_command(&text, "/wait")) {
-        while (!pause_run(r, 1000))
+        while (!pause_run(r, 60000))
             ;
     } else if (is_command(&text, "/forever")) {
         while (!pause_run(r, 5))
@@ -294,6 +301,7 @@ static void end_run(struct run *r)
     e->n_cancelled += r->cancelled;
     pthread_cond_broadcast(&e->change);
     pthread_mutex_unlock(&e->lock);
+    pthread_cond_destroy(&r->wake);
     request_close(r->request);
     free(r);
 }
@@ -335,6 +343,7 @@ enum status engine_submit(struct engine *e, struct request *request, struct even
     }
     struct run *r = xcalloc(1, sizeof *r);
     *r = (struct run){.engine = e, .request = request, .sink = sink, .id = e->next_id++, .next = e->runs};
+    pthread_cond_init(&r->wake, NULL);
     e->runs = r;
     e->n_runs++;
     *id = r->id;
@@ -353,8 +362,7 @@ void engine_cancel(struct engine *e, uint64_t id)
     pthread_mutex_lock(&e->lock);
     for (struct run *r = e->runs; r; r = r->next)
         if (r->id == id)
-            r->cancelled = true;
-    pthread_cond_broadcast(&e->change);
+            cancel(r);
     pthread_mutex_unlock(&e->lock);
 }
 

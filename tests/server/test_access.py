@@ -53,6 +53,19 @@ def test_keyed_routes(locked, method, path, status):
     assert ask({"authorization": f"Bearer {OTHER}"}).status_code == status
 
 
+OPEN = {"/", "/health", "/health/live", "/health/ready", "/images/{name}"}
+
+
+def test_every_described_path_needs_a_key(locked):
+    server = locked()
+    paths = server.http.get("/openapi.json", headers=BEARER).json()["paths"]
+    assert len(paths) > 8
+    for path, operations in paths.items():
+        for method in set(operations) & {"get", "post", "delete", "put"}:
+            status = server.http.request(method.upper(), path, json={} if method == "post" else None).status_code
+            assert (status != 401) == (path in OPEN), (method, path, status)
+
+
 def test_open_routes(locked):
     server = locked()
     for path in ("/health", "/health/live", "/health/ready", "/"):

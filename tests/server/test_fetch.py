@@ -60,7 +60,7 @@ def web():
 @pytest.fixture(scope="module")
 def fetching(web):
     from serving import start_fake
-    server = start_fake(fetch_hosts=f"127.0.0.1:{web},localhost:{web},*.localhost:{web}", fetch_from_private=1, fetch_seconds=2 * SLOW)
+    server = start_fake(fetch_hosts=f"127.0.0.1:{web},localhost:{web},*.localhost:{web}", fetch_from_private=1, fetch_seconds=2 if SLOW == 1 else 3)
     yield server
     server.stop()
 
@@ -120,7 +120,7 @@ FORMS = ["127.0.0.1", "127.1", "127.0.1", "127.255.255.254", "2130706433", "0x7f
 @pytest.fixture(scope="module")
 def checking(web):
     from serving import start_fake
-    server = start_fake(fetch_hosts=f"*:{web},*", fetch_seconds=2 * SLOW)
+    server = start_fake(fetch_hosts=f"*:{web},*", fetch_seconds=2 if SLOW == 1 else 3)
     yield server
     server.stop()
 
@@ -148,7 +148,7 @@ def test_no_proxy_of_the_environment(web, monkeypatch, start):
         monkeypatch.setenv("no_proxy", "127.0.0.1")  # for this test's own requests
         for name in ("http_proxy", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.getsockname()[1]}")
-        server = start(fetch_hosts="*", fetch_seconds=2 * SLOW)
+        server = start(fetch_hosts="*", fetch_seconds=2 if SLOW == 1 else 3)
         error_of(look(server, "http://no-such-name.invalid/x.png"))
         proxy.settimeout(0.2)
         with pytest.raises(TimeoutError):

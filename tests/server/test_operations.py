@@ -208,6 +208,22 @@ def test_a_line_of_text_a_request(logged):
     assert "secret" not in line
 
 
+def test_prompts_are_counted_each(logged):
+    server, lines = logged(logformat="json")
+    r = server.post("/v1/completions", {"model": "fake", "prompt": ["one", "three"], "n": 2, "max_tokens": 3})
+    assert r.status_code == 200, r.text
+    entry = [json.loads(x) for x in lines() if "/v1/completions" in x][0]
+    assert entry["prompt_tokens"] == r.json()["usage"]["prompt_tokens"] == Metrics(server).get("vargpt_prompt_tokens_total")
+
+
+def test_names_of_pictures_stay_out_of_the_log(logged):
+    server, lines = logged()
+    url = server.post("/v1/images/generations", {"prompt": "x", "response_format": "url"}).json()["data"][0]["url"]
+    name = url.rsplit("/", 1)[1]
+    assert server.http.get(url).status_code == 200
+    assert not [x for x in lines() if name in x] and [x for x in lines() if "path=/images/..." in x]
+
+
 def test_a_leaving_client_is_logged(logged):
     server, lines = logged(logformat="json")
     s = server.connect()

@@ -16,6 +16,14 @@ static struct request *picture_first(const struct engine *e, int n, unsigned sal
     return r;
 }
 
+static int count_pictures(struct heard *h, bool previews)
+{
+    pthread_mutex_lock(&h->lock);
+    int n = previews ? h->n_previews : h->n_pictures;
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}
+
 /* The image-start token may be the last that max_tokens allows: the picture is drawn whole, and that is all. */
 static void test_picture_as_last_token(void **state)
 {
@@ -82,7 +90,13 @@ static void test_preempted_right_after_a_picture(void **state)
     struct engine_status looked;
     engine_look(w.engine, &looked);
     int left = looked.pages - (12 + 1 + engine_picture_tokens(w.engine) + 15) / 16;
-    struct heard *older = submit(w.engine, text_request(16 * left - 4, 2), NULL), *younger = submit(w.engine, draw, NULL);
+    draw->draw.previews = 1;
+    struct heard *younger = submit(w.engine, draw, NULL);
+    while (count_pictures(younger, true) == 0)
+        usleep(500);
+    struct request *first = text_request(16 * left, 2);
+    first->priority = -1;
+    struct heard *older = submit(w.engine, first, NULL);
     heard_wait(older);
     heard_wait(younger);
     assert_same(alone, younger);
@@ -129,6 +143,41 @@ static void test_full_steps(void **state)
     world_close(&w);
     for (int i = 0; i < 6; i++)
         heard_free(chat[i]);
+}
+
+/* Pictures without guidance need half of the decoder's pages: one after the other they must not keep out, for ever, one
+ * that needs them all. */
+static void test_guided_picture_gets_its_turn(void **state)
+{
+    (void)state;
+    enum { PICTURES = 5 };
+    size_t picture = 2 * 3 * 2 * 128 * sizeof(float) * 688; /* both branches */
+    struct world w = world_open((struct engine_options){.max_sequences = 4, .cache_bytes = 5 * picture}, 2);
+    struct heard *half[2];
+    for (int i = 0; i < 2; i++) {
+        struct request *r = picture_first(w.engine, 12 + i, (unsigned)i);
+        r->draw.max_pictures = PICTURES;
+        r->draw.guidance = 0;
+        r->draw.previews = 1 << 3;
+        r->text.max_tokens = PICTURES;
+        half[i] = submit(w.engine, r, NULL);
+        while (count_pictures(half[i], true) == 0)
+            usleep(500);
+    }
+    struct request *r = drawing_request(14, 3);
+    r->priority = -1;
+    bool in_time = count_pictures(half[0], false) < 2; /* false on a machine that is very busy */
+    struct heard *whole = run_alone(w.engine, r);
+    assert_int_equal(whole->status, STATUS_OK);
+    if (in_time)
+        assert_true(count_pictures(half[0], false) < PICTURES);
+    for (int i = 0; i < 2; i++) {
+        heard_wait(half[i]);
+        assert_int_equal(half[i]->n_pictures, PICTURES);
+        heard_free(half[i]);
+    }
+    heard_free(whole);
+    world_close(&w);
 }
 
 /* Nonsense that the server's checks would not let through must not hurt either. */
@@ -181,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_more_table_than_pages),
         cmocka_unit_test(test_preempted_right_after_a_picture),
         cmocka_unit_test(test_full_steps),
+        cmocka_unit_test(test_guided_picture_gets_its_turn),
         cmocka_unit_test(test_odd_requests),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
