@@ -137,8 +137,8 @@ static void preempt(struct engine *e, struct sequence *s)
     e->counted.preemptions++;
 }
 
-/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it must
- * wait, since all of them together do not have enough. */
+/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it
+ * must wait, since all of them together do not have enough. */
 static bool find_pages(struct engine *e, struct sequence *s, int positions)
 {
     while (!page_table_reserve(&s->pages, e->llm_pool, positions)) {
@@ -227,7 +227,8 @@ static void plan_prefill(struct engine *e, int budget)
     }
 }
 
-/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say). */
+/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say).
+ */
 static bool prefix_comes_later(const struct engine *e, int at)
 {
     for (int i = 0; i < at; i++) {
@@ -248,7 +249,8 @@ static void begin(struct engine *e, struct sequence *s)
     e->counted.cached_tokens += (uint64_t)s->usage.cached_tokens;
 }
 
-/* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
+/* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at
+ * once). */
 static void start_queued(struct engine *e)
 {
     for (int i = 0; i < e->n_running; i++) {
@@ -284,8 +286,8 @@ static bool plan_is_sound(const struct pass *pass)
     return true;
 }
 
-/* Rows that a pass may have beside chats' next tokens: as many as it holds, fewer where each takes long, so that new
- * arrivals are not kept out. */
+/* Rows that a pass may have beside chats' next tokens: as many as it holds, fewer where each takes long, so
+ * that new arrivals are not kept out. */
 static int choose_budget(const struct engine *e)
 {
     int64_t longest = 8 * patience_ns(e);
@@ -304,20 +306,21 @@ static void plan_others(struct engine *e)
     int rows = e->pass.batch.n_rows, budget = rows + choose_budget(e);
     int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
     plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
-    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
-                                                                                 : budget);
+    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows
+                        ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
+                        : budget);
 }
 
-/* Whether a pass of that many rows beside the chats' keeps their tokens past the time they are due. Twice what the rows
- * take, because those of another kind than the last ones may take longer. */
+/* Whether a pass of that many rows beside the chats' keeps their tokens past the time they are due. Twice
+ * what the rows take, because those of another kind than the last ones may take longer. */
 static bool keeps_chats_waiting(const struct engine *e, int others)
 {
     bool unknown = e->pace.row_ns == 0 && others >= 16;
     return unknown || clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
 }
 
-/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
- * chats come in between. */
+/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others
+ * go alone and chats come in between. */
 void scheduler_plan(struct engine *e)
 {
     struct pass *pass = &e->pass;

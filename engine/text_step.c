@@ -15,8 +15,8 @@ static struct tensor float_rows(float *data, int rows, int cols)
 }
 
 /* x[row ..] for positions first .. first+n-1, all of them ids or all of them rows of one picture. */
-static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row, int n, int first,
-                     const struct picture_rows *picture)
+static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row,
+                     int n, int first, const struct picture_rows *picture)
 {
     struct tensor out = tensor_rows(x, row, n);
     int hidden = e->model->config.llm.hidden;
@@ -69,7 +69,8 @@ static void fill_maps(struct engine *e, const struct pass *pass, struct tensor x
         const struct planned *p = &pass->plan[i];
         int n = p->n_rows - p->n_ids;
         if (n > 0)
-            m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n), m->iota);
+            m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n),
+                          m->iota);
         at += n;
     }
     arena_reset(&e->arena, mark);
@@ -126,7 +127,8 @@ static bool is_end(const struct model_config *c, int32_t id)
 static bool may_draw(const struct engine *e, const struct sequence *s)
 {
     const struct draw_options *d = &s->request->draw;
-    return d->mode == DRAW_FREE && s->n_drawn < d->max_pictures && s->n_ids + e->model->n_positions + 2 <= e->context;
+    return d->mode == DRAW_FREE && s->n_drawn < d->max_pictures &&
+           s->n_ids + e->model->n_positions + 2 <= e->context;
 }
 
 static int list_masked(const struct engine *e, const struct sequence *s, int32_t masked[MAX_END_IDS + 1])
@@ -143,8 +145,9 @@ static int list_masked(const struct engine *e, const struct sequence *s, int32_t
 
 static void send_token(struct sequence *s, const struct sampled *t)
 {
-    sequence_send(s, &(struct event){.type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top,
-                                     .n_top = t->n_top});
+    sequence_send(
+        s, &(struct event){
+               .type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top, .n_top = t->n_top});
 }
 
 static void note_wait(struct engine *e, struct sequence *s)
