@@ -36,4 +36,7 @@ void bench_tell(struct bench_report *, const char *section, const char *name, co
 /* The stages of the checkpoint of the settings, through the engine's public functions. */
 enum status bench_model(struct bench_report *, const struct config *, struct error *);
 
+/* How long two chats wait for a token while others read a long prompt and draw: beside the scheduler's bound. */
+enum status bench_fairness(struct bench_report *, struct engine *, const struct config *, struct error *);
+
 #endif

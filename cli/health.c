@@ -17,14 +17,17 @@ static size_t ignore_body(char *bytes, size_t size, size_t n, void *context)
 /* A server that listens on every address is asked on the loopback one. */
 static char *health_url(const struct config *c)
 {
+    if (strncmp(c->host, "unix:", 5) == 0)
+        return xasprintf("%s://localhost/health", c->tls_cert ? "https" : "http");
     const char *host = strcmp(c->host, "0.0.0.0") == 0 ? "127.0.0.1"
                        : strcmp(c->host, "::") == 0    ? "::1"
                                                        : c->host;
     bool v6 = strchr(host, ':') != NULL;
-    return xasprintf("http://%s%s%s:%d/health", v6 ? "[" : "", host, v6 ? "]" : "", c->port);
+    return xasprintf("%s://%s%s%s:%d/health", c->tls_cert ? "https" : "http", v6 ? "[" : "", host,
+                     v6 ? "]" : "", c->port);
 }
 
-static enum status ask(const char *url, struct error *err)
+static enum status ask(const struct config *c, const char *url, struct error *err)
 {
     long code = 0;
     CURL *curl = curl_easy_init();
@@ -32,6 +35,12 @@ static enum status ask(const char *url, struct error *err)
         return error_set(err, STATUS_NO_MEMORY, "no memory for a connection");
     curl_easy_setopt(curl, CURLOPT_URL, url);
     curl_easy_setopt(curl, CURLOPT_PROXY, "");
+    if (strncmp(c->host, "unix:", 5) == 0)
+        curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->host + 5);
+    if (c->tls_cert) { /* its name is that for clients, not the one asked here; nothing secret is sent */
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
+        curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
+    }
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_TIMEOUT, 5L);
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, ignore_body);
@@ -55,7 +64,7 @@ int health_main(int argc, char **argv)
         return code;
     char *url = health_url(&config);
     curl_global_init(CURL_GLOBAL_DEFAULT);
-    code = ask(url, &err) == STATUS_OK ? EXIT_DONE : cli_fail(&err);
+    code = ask(&config, url, &err) == STATUS_OK ? EXIT_DONE : cli_fail(&err);
     curl_global_cleanup();
     free(url);
     config_release(&config);

@@ -1,10 +1,13 @@
 /* vargpt: which subcommand, and which device. The only file that names a backend. */
 #include "cli/cli.h"
 
+#include "base/log.h"
 #include "config/help.h"
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
@@ -14,7 +17,7 @@ static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
     [COMMAND_MAN] = man_main,
 };
 
-enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
+static enum status open_cpu(struct backend **out, const struct config *c, struct error *err)
 {
     enum cpu_level level = c->cpu_level == CPU_LEVEL_SCALAR ? CPU_SCALAR
                            : c->cpu_level == CPU_LEVEL_AVX2 ? CPU_AVX2
@@ -26,16 +29,75 @@ enum status cli_open_backend(struct backend **out, const struct config *c, struc
     return cpu_backend_open(out, c->threads, level, err);
 }
 
+/* The N of "cuda:N", 0 for "cuda"; -1 when it is neither. */
+static int read_card(const char *device)
+{
+    char *end;
+    if (strncmp(device, "cuda", 4) != 0 || (device[4] && device[4] != ':'))
+        return -1;
+    if (!device[4])
+        return 0;
+    long n = strtol(device + 5, &end, 10);
+    return device[5] >= '0' && device[5] <= '9' && !*end && n < 1024 ? (int)n : -1;
+}
+
+static enum status open_card(struct backend **out, int card, const struct config *c, struct error *err)
+{
+    enum status status = cuda_backend_open(out, card, err);
+    if (status == STATUS_OK)
+        cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
+    return status;
+}
+
+enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
+{
+    bool automatic = strcmp(c->device, "auto") == 0;
+    int card = automatic ? 0 : read_card(c->device);
+    if (strcmp(c->device, "cpu") == 0)
+        return open_cpu(out, c, err);
+    if (card < 0)
+        return error_set(err, STATUS_BAD_REQUEST, "device: '%s' is none of auto, cpu, cuda, cuda:N",
+                         c->device);
+    if (!automatic)
+        return open_card(out, card, c, err);
+    struct error why;
+    if (cuda_device_count(NULL) > 0) {
+        if (open_card(out, card, c, &why) == STATUS_OK)
+            return STATUS_OK;
+        log_warning("%s; using the processor instead", why.message);
+    }
+    return open_cpu(out, c, err);
+}
+
+static bool is_card(const struct backend *backend)
+{
+    return strcmp(backend->op->name, "cuda") == 0;
+}
+
 void cli_close_backend(struct backend *backend)
 {
-    cpu_backend_close(backend);
+    if (backend && is_card(backend))
+        cuda_backend_close(backend);
+    else
+        cpu_backend_close(backend);
 }
 
 void cli_describe_backend(const struct backend *backend, char *text, size_t size)
 {
+    if (is_card(backend)) {
+        cuda_backend_describe(backend, text, size);
+        return;
+    }
     int threads = cpu_backend_threads(backend);
     snprintf(text, size, "cpu (%s, %d thread%s)", cpu_level_name(cpu_backend_level(backend)), threads,
              threads == 1 ? "" : "s");
+}
+
+const char *cli_describe_threads(const struct config *c)
+{
+    const char *limit;
+    cpu_count_usable(&limit);
+    return c->threads ? "--threads" : limit;
 }
 
 static int print_overview(FILE *to)

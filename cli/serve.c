@@ -29,15 +29,51 @@ static void block_signals(void)
 {
     sigset_t set;
     stop_signals(&set);
+    sigaddset(&set, SIGHUP);
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
-static void wait_for_stop_signal(void)
+/* For reading the settings again. */
+struct command_line {
+    int argc;
+    char **argv;
+};
+
+static struct key_options key_settings(const struct config *c)
+{
+    return (struct key_options){.file = c->api_key_file,
+                                .list = c->api_keys,
+                                .requests_per_minute = c->key_requests,
+                                .tokens_per_minute = c->key_tokens};
+}
+
+/* What the operator may change while the server runs: keys, their limits, the log. */
+static void reload(const struct command_line *line, struct server *server)
+{
+    struct config config;
+    struct error err = {0};
+    if (config_read(&config, COMMAND_SERVE, line->argc, line->argv, &err)) {
+        log_error("SIGHUP: the settings are wrong, nothing is changed: %s", err.message);
+        return;
+    }
+    struct key_options keys = key_settings(&config);
+    log_set_level((enum log_level)config.log_level);
+    log_set_format((enum log_format)config.log_format);
+    if (server_reload_keys(server, &keys, &err))
+        log_error("SIGHUP: the old API keys stay: %s", err.message);
+    else
+        log_info("SIGHUP: settings of keys and log read again");
+    config_release(&config);
+}
+
+static void wait_for_stop_signal(const struct command_line *line, struct server *server)
 {
     sigset_t set;
     int number = 0;
     stop_signals(&set);
-    sigwait(&set, &number);
+    sigaddset(&set, SIGHUP);
+    for (; sigwait(&set, &number) == 0 && number == SIGHUP; number = 0)
+        reload(line, server);
     log_info("%s: finishing the replies under way", number == SIGINT ? "interrupted" : "asked to stop");
 }
 
@@ -65,8 +101,11 @@ static void on_progress(void *context, double fraction)
 
 static char *server_address(const struct config *c, int port)
 {
+    const char *scheme = c->tls_cert ? "https" : "http";
     bool v6 = strchr(c->host, ':') != NULL;
-    return xasprintf("http://%s%s%s:%d", v6 ? "[" : "", c->host, v6 ? "]" : "", port);
+    if (strncmp(c->host, "unix:", 5) == 0)
+        return xstrdup(c->host);
+    return xasprintf("%s://%s%s%s:%d", scheme, v6 ? "[" : "", c->host, v6 ? "]" : "", port);
 }
 
 static void print_welcome(const struct config *c, const struct cli_engine *e, int port)
@@ -79,16 +118,23 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
         "%s on %s: weights %.1f MiB, cache %.1f MiB (%d pages of %d tokens, %zu KiB each, %s), work %.1f MiB",
         model, device, (double)memory.weights / 1048576, (double)memory.cache / 1048576, memory.cache_pages,
         PAGE_TOKENS, memory.cache_page >> 10, dtype_name(memory.cache_type), (double)memory.work / 1048576);
+    log_info("threads by %s; cache %s; %.1f MiB of memory were available (%s), weights included",
+             cli_describe_threads(c),
+             memory.cache_was_given ? "by --cache" : "at most half of what the weights leave",
+             (double)memory.available / 1048576, memory.limit);
+    bool path = strncmp(address, "unix:", 5) == 0;
     printf("listening on %s\n"
-           "try: curl %s/v1/chat/completions -H 'Content-Type: application/json' -d "
+           "try: curl %s%s%s/v1/chat/completions -H 'Content-Type: application/json'%s -d "
            "'{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n",
-           address, address, model);
+           address, path ? "--unix-socket " : "", path ? address + 5 : "",
+           path ? " http://localhost" : address,
+           c->api_keys || c->api_key_file ? " -H 'Authorization: Bearer KEY'" : "", model);
     fflush(stdout);
     free(address);
 }
 
-static enum status serve(const struct config *c, struct cli_engine *e, struct server **server,
-                         struct error *err)
+static enum status serve(const struct command_line *line, const struct config *c, struct cli_engine *e,
+                         struct server **server, struct error *err)
 {
     struct server_options options = {
         .host = c->host,
@@ -98,18 +144,35 @@ static enum status serve(const struct config *c, struct cli_engine *e, struct se
         .max_body_bytes = (size_t)c->max_body,
         .max_pictures = c->max_pictures,
         .max_choices = c->max_choices,
+        .public_url = c->public_url,
+        .kept_pictures = c->kept_pictures,
+        .kept_seconds = c->kept_seconds,
+        .kept_bytes = (size_t)c->kept_bytes,
+        .fetch_hosts = c->fetch_hosts,
+        .fetch_seconds = c->fetch_seconds,
         .drain_seconds = c->drain_seconds,
+        .drain_delay = c->drain_delay,
+        .stuck_seconds = c->stuck_seconds,
+        .request_timeout = c->request_timeout,
+        .keys = key_settings(c),
+        .metrics_open = c->metrics_open,
+        .log_prompts = c->log_prompts,
+        .cors_origins = c->cors_origins,
+        .tls_cert = c->tls_cert,
+        .tls_key = c->tls_key,
     };
     enum status status = server_open(server, &options, err);
     if (status != STATUS_OK)
         return status;
-    log_info("port %d answers; loading %s", server_port(*server), c->model);
+    char *address = server_address(c, server_port(*server));
+    log_info("%s answers; loading %s", address, c->model);
+    free(address);
     status = cli_open_engine(e, c, on_progress, *server, err);
     if (status != STATUS_OK)
         return status;
     server_attach(*server, e->engine);
     print_welcome(c, e, server_port(*server));
-    wait_for_stop_signal();
+    wait_for_stop_signal(line, *server);
     stop_at_next_signal();
     return STATUS_OK;
 }
@@ -123,9 +186,11 @@ int serve_main(int argc, char **argv)
     int code;
     if (!cli_begin(&config, COMMAND_SERVE, argc, argv, &code))
         return code;
+    struct command_line line = {argc, argv};
+    log_set_format((enum log_format)config.log_format);
     block_signals();
     signal(SIGPIPE, SIG_IGN);
-    code = serve(&config, &e, &server, &err) == STATUS_OK ? EXIT_DONE : cli_fail(&err);
+    code = serve(&line, &config, &e, &server, &err) == STATUS_OK ? EXIT_DONE : cli_fail(&err);
     server_close(server);
     cli_close_engine(&e);
     config_release(&config);

@@ -93,6 +93,8 @@ int verify_main(int argc, char **argv)
     int passed = 0, failed = 0, code;
     if (!cli_begin(&config, COMMAND_VERIFY, argc, argv, &code))
         return code;
+    if (config.precision == PRECISION_AUTO)
+        config.precision = PRECISION_EXACT; /* golden sets' tolerances are for float32 */
     if (config.args.count == 0) {
         error_set(&err, STATUS_BAD_REQUEST, "which golden folder?");
         code = cli_usage(COMMAND_VERIFY, &err);

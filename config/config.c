@@ -182,8 +182,11 @@ static char *json_text(const struct setting *s, const json_t *value)
     bool words = s->type == SETTING_TEXT || s->type == SETTING_CHOICE || s->type == SETTING_SIZE;
     if (json_is_string(value) && words && strlen(json_string_value(value)) == json_string_length(value))
         return xstrdup(json_string_value(value));
-    if (json_is_integer(value) && s->type != SETTING_TEXT && s->type != SETTING_CHOICE)
+    if (json_is_integer(value) && s->type != SETTING_FLAG && s->type != SETTING_TEXT &&
+        s->type != SETTING_CHOICE)
         return xasprintf("%" JSON_INTEGER_FORMAT, json_integer_value(value));
+    if (json_is_boolean(value) && s->type == SETTING_FLAG)
+        return xstrdup(json_is_true(value) ? "true" : "false");
     if (json_is_real(value) && s->type == SETTING_REAL)
         return xasprintf("%.17g", json_real_value(value));
     return NULL;
@@ -196,6 +199,7 @@ static const char *json_type_wanted(const struct setting *s)
     case SETTING_CHOICE: return "a string";
     case SETTING_SIZE: return "a whole number of bytes, or a string such as \"512M\"";
     case SETTING_REAL: return "a number";
+    case SETTING_FLAG: return "true or false";
     default: return "a whole number";
     }
 }

@@ -27,9 +27,11 @@ enum command {
     COMMAND_COUNT
 };
 
-/* Values of `cpu_level`, `log_level` and `show`: places in the lists of words that settings.c gives them. */
+/* Values of `cpu_level`, `precision`, `log_level` and `show`: places in the lists of words that settings.c gives them. */
 enum cpu_level_setting { CPU_LEVEL_AUTO, CPU_LEVEL_SCALAR, CPU_LEVEL_AVX2, CPU_LEVEL_AVX512 };
+enum precision_setting { PRECISION_AUTO, PRECISION_EXACT, PRECISION_FAST };
 enum log_level_setting { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
+enum log_format_setting { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
 enum show_setting { SHOW_AUTO, SHOW_KITTY, SHOW_ITERM2, SHOW_SIXEL, SHOW_BLOCKS, SHOW_OFF };
 
 /* Strings in the order in which they were given. */
@@ -38,15 +40,15 @@ struct config_list {
     size_t count;
 };
 
-enum { CONFIG_MAX_SETTINGS = 64 };
+enum { CONFIG_MAX_SETTINGS = 96 };
 
 /* Where a setting's value came from; a later one wins. */
 enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLAG };
 
 struct config {
     /* model and machine */
-    char *model;
-    int threads, cpu_level;
+    char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N" */
+    int threads, cpu_level, precision;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
@@ -59,7 +61,18 @@ struct config {
     int max_connections;
     uint64_t max_body; /* bytes */
     int max_pictures, max_choices;
-    int drain_seconds;
+    int drain_seconds, drain_delay, request_timeout, stuck_seconds;
+    char *api_key_file, *api_keys; /* NULL = none */
+    int key_requests, key_tokens;  /* a minute; 0 = no limit */
+    bool metrics_open, log_prompts;
+    char *cors_origins;       /* NULL = none */
+    char *tls_cert, *tls_key; /* files; NULL = no TLS */
+    int log_format;
+    char *public_url; /* NULL = as the client calls the server */
+    int kept_pictures, kept_seconds;
+    uint64_t kept_bytes;
+    char *fetch_hosts; /* NULL = none */
+    int fetch_seconds;
     /* text; what was not given (config_given) is the checkpoint's own */
     double temperature, top_p, min_p;
     int top_k;

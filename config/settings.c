@@ -11,14 +11,21 @@
 #define FIELD(name) #name, .offset = offsetof(struct config, name)
 
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
+static const char *const precisions[] = {"auto", "exact", "fast", NULL};
 static const char *const cache_types[] = {"f32", "bf16", "int8", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
+static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
 
 /* clang-format off */
 const struct setting settings[] = {
     {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
      .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
+    {FIELD(device), .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
+     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; auto: a card if there is one that works"},
+    {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
+     .words = precisions, .value = "HOW",
+     .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},
     {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
      .value = "N", .help = "processor threads; 0 is as many as the process may use"},
     {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",
@@ -45,7 +52,7 @@ const struct setting settings[] = {
      .words = log_levels, .value = "LEVEL", .help = "least serious lines to log on standard error"},
 
     {FIELD(host), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
-     .initial = "127.0.0.1", .value = "ADDRESS", .help = "address to listen on, or to ask"},
+     .initial = "127.0.0.1", .value = "ADDRESS", .help = "address to listen on, or to ask; unix:/path is a socket file"},
     {FIELD(port), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
      .initial = "8000", .most = 65535, .value = "N", .help = "TCP port; 0 is any free one, and is printed"},
     {FIELD(model_name), .alias = "alias", .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE),
@@ -60,6 +67,45 @@ const struct setting settings[] = {
      .least = 1, .most = 128, .value = "N", .help = "most choices or pictures asked for at once (`n`)"},
     {FIELD(drain_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "30",
      .least = 1, .most = 86400, .value = "N", .help = "how long replies may go on after a signal to stop"},
+    {FIELD(drain_delay), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 3600, .value = "N",
+     .help = "seconds before that in which /health says no and requests are still taken, for load balancers to notice"},
+    {FIELD(request_timeout), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 86400, .value = "N", .help = "seconds that a request may take; 0 is no limit"},
+    {FIELD(stuck_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "60",
+     .least = 1, .most = 86400, .value = "N", .help = "without a step of the engine until /health says so"},
+    {FIELD(api_key_file), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "FILE",
+     .help = "API keys, one a line: KEY [NAME] [requests=N] [tokens=N]; SIGHUP reads it again"},
+    {FIELD(api_keys), .alias = "api_key", .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE),
+     .value = "KEYS", .help = "API keys with commas between; a flag can be seen by others, so prefer VARGPT_API_KEYS"},
+    {FIELD(key_requests), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 1e9, .value = "N", .help = "requests of an API key a minute; 0 is no limit"},
+    {FIELD(key_tokens), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "0",
+     .most = 1e9, .value = "N", .help = "tokens read and written for an API key a minute; 0 is no limit"},
+    {FIELD(metrics_open), .type = SETTING_FLAG, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "false",
+     .help = "/metrics needs no API key"},
+    {FIELD(cors_origins), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "ORIGINS",
+     .help = "web pages that may call from a browser: origins with commas between, or *"},
+    {FIELD(tls_cert), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
+     .value = "FILE", .help = "certificate chain in PEM: the server speaks HTTPS"},
+    {FIELD(tls_key), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "FILE",
+     .help = "the certificate's private key in PEM"},
+    {FIELD(log_format), .type = SETTING_CHOICE, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "text",
+     .words = log_formats, .value = "FORMAT", .help = "lines of the log"},
+    {FIELD(log_prompts), .type = SETTING_FLAG, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "false",
+     .help = "log what is asked too"},
+    {FIELD(public_url), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "URL",
+     .help = "how links to pictures begin; without it, as the client calls the server"},
+    {FIELD(kept_pictures), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "256",
+     .least = 1, .most = 1 << 20, .value = "N", .help = "drawn pictures kept for links to them"},
+    {FIELD(kept_bytes), .type = SETTING_SIZE, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "256M",
+     .least = 1024, .most = 1e12, .value = "SIZE", .help = "memory for them; the oldest go first"},
+    {FIELD(kept_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "3600",
+     .least = 1, .most = 1 << 30, .value = "N", .help = "how long they are kept"},
+    {FIELD(fetch_hosts), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "HOSTS",
+     .help = "hosts that pictures in requests may be fetched from: names, *.domain or *, with commas; without it, none"},
+    {FIELD(fetch_seconds), .type = SETTING_INT, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "10",
+     .least = 1, .most = 600, .value = "N", .help = "how long fetching a picture may take"},
 
     {FIELD(system), .type = SETTING_TEXT, .group = GROUP_TEXT, .commands = DRAWS, .value = "TEXT",
      .help = "system message in front of the conversation"},

@@ -131,7 +131,7 @@ enum status cpu_backend_open(struct backend **out, int threads, enum cpu_level l
 {
     struct cpu_backend *c = xcalloc(1, sizeof *c);
     c->base.op = &cpu_ops;
-    c->threads = threads > 0 ? threads : cpu_count_usable();
+    c->threads = threads > 0 ? threads : cpu_count_usable(NULL);
     c->scratch = xcalloc((size_t)c->threads, sizeof *c->scratch);
     c->k = cpu_kernels_get(level);
     size_t rows = cpu_l2_bytes() / 4 / (MATMUL_BLOCK * sizeof(float));

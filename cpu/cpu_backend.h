@@ -25,4 +25,8 @@ enum cpu_level cpu_backend_level(const struct backend *);
 double cpu_measure_flops(struct backend *, double seconds);
 double cpu_measure_bandwidth(struct backend *, double seconds);
 
+/* Processors this process may keep busy, at least 1: those it may run on, or as many as its control group gives it the time
+ * of, rounded up. *limit (may be NULL): "affinity" or "control group". */
+int cpu_count_usable(const char **limit);
+
 #endif

@@ -1,6 +1,10 @@
 #include "cpu/cpu_features.h"
 
+#include "base/control_group.h"
+
+#include <math.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <unistd.h>
 
@@ -43,13 +47,23 @@ const char *cpu_level_name(enum cpu_level level)
     return names[level];
 }
 
-int cpu_count_usable(void)
+static int count_allowed(void)
 {
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
         return CPU_COUNT(&set);
     long n = sysconf(_SC_NPROCESSORS_ONLN);
     return n > 0 ? (int)n : 1;
+}
+
+int cpu_count_usable(const char **limit)
+{
+    int allowed = count_allowed();
+    double quota = control_group_processors("");
+    bool by_group = quota > 0 && quota < allowed;
+    if (limit)
+        *limit = by_group ? "control group" : "affinity";
+    return by_group ? (int)ceil(quota) : allowed;
 }
 
 size_t cpu_l2_bytes(void)

@@ -7,9 +7,6 @@
 
 #include <stddef.h>
 
-/* Processors this process may run on, at least 1. */
-int cpu_count_usable(void);
-
 /* Bytes of second-level cache of one core; a guess of 512 KiB where the system does not say. */
 size_t cpu_l2_bytes(void);
 

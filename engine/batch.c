@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum status batch_open(struct batch *b, struct backend *be, int max_rows, int max_spans, int max_pages, struct error *err)
+enum status batch_open(struct batch *b, struct backend *be, int max_rows, int max_spans, int max_pages,
+                       struct error *err)
 {
     *b = (struct batch){.be = be, .max_rows = max_rows, .max_spans = max_spans, .max_pages = max_pages};
     size_t ints = 2 * (size_t)max_rows + (size_t)max_pages;

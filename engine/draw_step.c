@@ -1,5 +1,5 @@
-/* One scale of every picture under way: hidden rows -> image decoder, both branches -> codes -> the next map, and the
- * picture when the last scale is done (docs/model.md, section 5). */
+/* One scale of every picture under way: hidden rows -> image decoder, both branches -> codes -> the next map,
+ * and the picture when the last scale is done (docs/model.md, section 5). */
 #include "engine/engine_state.h"
 
 #include "base/clock.h"
@@ -13,8 +13,9 @@
 /* A drawing's rows in this step. */
 struct drawn {
     struct sequence *sequence;
-    int n, n_ids, llm_row; /* rows of the scale, of ids in front of them; the scale's first in the LLM's batch */
-    int cond, uncond;  /* first rows in the decoder's batch; uncond -1: no guidance */
+    int n, n_ids,
+        llm_row;      /* rows of the scale, of ids in front of them; the scale's first in the LLM's batch */
+    int cond, uncond; /* first rows in the decoder's batch; uncond -1: no guidance */
 };
 
 static int scale_rows(const struct model *m, int scale)
@@ -47,7 +48,8 @@ bool drawing_begin(struct engine *e, struct sequence *s)
 {
     const struct model *m = e->model;
     struct drawing *d = xcalloc(1, sizeof *d);
-    size_t f_bytes = (size_t)m->vae.side * (size_t)m->vae.side * (size_t)m->decoder.code_width * sizeof(float);
+    size_t f_bytes =
+        (size_t)m->vae.side * (size_t)m->vae.side * (size_t)m->decoder.code_width * sizeof(float);
     size_t map_rows = (size_t)scale_rows(m, m->config.drawing.n_scales - 1);
     float *zeros = NULL;
     bool pages = page_table_reserve(&d->cond, e->decoder_pool, m->n_positions) &&
@@ -82,7 +84,8 @@ static int list_drawn(struct engine *e, struct drawn *drawn)
     for (int i = 0; i < e->pass.n_planned; i++) {
         const struct planned *p = &e->pass.plan[i];
         if (p->n_rows > p->n_ids)
-            drawn[n++] = (struct drawn){p->sequence, p->n_rows - p->n_ids, p->n_ids, p->first_row + p->n_ids, 0, -1};
+            drawn[n++] =
+                (struct drawn){p->sequence, p->n_rows - p->n_ids, p->n_ids, p->first_row + p->n_ids, 0, -1};
     }
     return n;
 }
@@ -105,8 +108,8 @@ static void batch_drawn(struct engine *e, struct drawn *drawn, int n)
 }
 
 /* The conditional branches see the LLM's rows, the unconditional ones noise. */
-static void fill_hidden(struct engine *e, const struct drawn *drawn, int n, struct tensor x, struct tensor hidden,
-                        struct noise_row *noise)
+static void fill_hidden(struct engine *e, const struct drawn *drawn, int n, struct tensor x,
+                        struct tensor hidden, struct noise_row *noise)
 {
     const struct model *m = e->model;
     int rows = 0;
@@ -145,7 +148,8 @@ static void say_how(const struct engine *e, const struct drawn *d, struct choice
     const struct draw_options *o = &d->sequence->request->draw;
     for (int r = 0; r < d->n; r++) {
         uint32_t position = (uint32_t)(e->model->scale_first[d->sequence->drawing->scale] + r);
-        struct random_words words = random_philox(o->seed, 0, position, RANDOM_CODE, picture_ordinal(d->sequence));
+        struct random_words words =
+            random_philox(o->seed, 0, position, RANDOM_CODE, picture_ordinal(d->sequence));
         how[r] = (struct choice_row){o->filter, random_unit(words.x[0])};
     }
 }
@@ -187,7 +191,8 @@ static void to_bytes(float *rgb, uint8_t *out, size_t n)
     }
 }
 
-static void send_picture(struct sequence *s, enum event_type type, const struct picture *picture, const struct model *m)
+static void send_picture(struct sequence *s, enum event_type type, const struct picture *picture,
+                         const struct model *m)
 {
     const struct drawing *d = s->drawing;
     sequence_send(s, &(struct event){
@@ -217,7 +222,8 @@ static void paint(struct engine *e, struct sequence *s, enum event_type type)
     if (e->op->finish(e->be, NULL) == STATUS_OK) { /* otherwise the step fails as a whole */
         to_bytes(values, picture.rgb, n);
         if (s->request->trace && type == EVENT_PICTURE)
-            s->request->trace->on_rows(s->request->trace->context, TRACE_PICTURE, s->drawing->index, values, side * side, 3);
+            s->request->trace->on_rows(s->request->trace->context, TRACE_PICTURE, s->drawing->index, values,
+                                       side * side, 3);
         send_picture(s, type, &picture, m);
     }
     picture_release(&picture);
@@ -256,6 +262,7 @@ static void end_drawing(struct engine *e, struct sequence *s)
     }
     sequence_append(s, m->config.drawing.end_id);
     s->state = SEQUENCE_TEXT;
+    s->token_ns = clock_ns();
     if (reply_is_full(e, s)) /* the image-start token was the last one allowed */
         sequence_done(e, s, FINISH_LENGTH);
 }
@@ -276,7 +283,8 @@ static void advance(struct engine *e, struct drawn *d, const int32_t *device_cod
     if (last)
         return;
     drawing->scale++;
-    image_decoder_next_map(m, &e->arena, feature_map(m, drawing), drawing->scale, map_of(m, drawing, drawing->scale));
+    image_decoder_next_map(m, &e->arena, feature_map(m, drawing), drawing->scale,
+                           map_of(m, drawing, drawing->scale));
 }
 
 void draw_step(struct engine *e, struct tensor x)
@@ -291,7 +299,8 @@ void draw_step(struct engine *e, struct tensor x)
     batch_drawn(e, drawn, n);
     int rows = e->decoder_batch.n_rows;
     size_t mark = arena_mark(&e->arena);
-    struct tensor hidden = arena_tensor(&e->arena, rows, x.cols), logits = arena_tensor(&e->arena, rows, m->decoder.n_codes);
+    struct tensor hidden = arena_tensor(&e->arena, rows, x.cols),
+                  logits = arena_tensor(&e->arena, rows, m->decoder.n_codes);
     int32_t *codes = arena_ints(&e->arena, (size_t)rows);
     struct noise_row *noise = xcalloc((size_t)rows, sizeof *noise);
     struct choice_row *how = xcalloc((size_t)rows, sizeof *how);
@@ -299,7 +308,8 @@ void draw_step(struct engine *e, struct tensor x)
     int32_t *chosen = xcalloc((size_t)rows, sizeof *chosen);
 
     fill_hidden(e, drawn, n, x, hidden, noise);
-    image_decoder_forward(m, &e->arena, hidden, logits, kv_pool_layers(e->decoder_pool), &e->decoder_batch.rows);
+    image_decoder_forward(m, &e->arena, hidden, logits, kv_pool_layers(e->decoder_pool),
+                          &e->decoder_batch.rows);
     for (int i = 0; i < n; i++) {
         trace_logits(e, &drawn[i], x, logits);
         guide(e, &drawn[i], logits, t + drawn[i].cond);
@@ -333,8 +343,8 @@ size_t draw_step_arena(const struct engine *e)
     if (!model_draws(m))
         return 0;
     size_t rows = 2 * (size_t)e->step_rows, side = (size_t)m->vae.picture_side;
-    size_t own = arena_bytes(rows * (size_t)m->config.llm.hidden) + arena_bytes(rows * (size_t)m->decoder.n_codes) +
-                 arena_bytes(rows);
+    size_t own = arena_bytes(rows * (size_t)m->config.llm.hidden) +
+                 arena_bytes(rows * (size_t)m->decoder.n_codes) + arena_bytes(rows);
     size_t forward = image_decoder_arena(m, 2 * e->step_rows);
     size_t paint_bytes = arena_bytes(side * side * 3) + vae_arena(m);
     return own + (forward > paint_bytes ? forward : paint_bytes);

@@ -1,5 +1,5 @@
-/* Pictures of prompts become rows that the LLM is fed: seen ones through the vision tower, drawn ones through the codes
- * that they consist of. One picture a step, so that others' tokens need not wait for more. */
+/* Pictures of prompts become rows that the LLM is fed: seen ones through the vision tower, drawn ones through
+ * the codes that they consist of. One picture a step, so that others' tokens need not wait for more. */
 #include "engine/engine_state.h"
 
 #include "base/memory.h"
@@ -12,7 +12,8 @@
 
 enum { SEEN_PICTURES = 8 };
 
-/* The rows of a picture that was looked at lately: the same one often comes again, in a later turn or another's. */
+/* The rows of a picture that was looked at lately: the same one often comes again, in a later turn or
+ * another's. */
 struct seen_picture {
     uint8_t digest[SHA256_BYTES], salt[16];
     float *rows; /* backend memory; NULL: an empty place */
@@ -32,7 +33,8 @@ void seen_pictures_close(struct engine *e)
     e->seen = NULL;
 }
 
-static struct seen_picture *find_seen(struct engine *e, const struct sequence *s, const struct picture_rows *p)
+static struct seen_picture *find_seen(struct engine *e, const struct sequence *s,
+                                      const struct picture_rows *p)
 {
     for (int i = 0; i < SEEN_PICTURES; i++) {
         struct seen_picture *it = &e->seen[i];
@@ -43,7 +45,8 @@ static struct seen_picture *find_seen(struct engine *e, const struct sequence *s
     return NULL;
 }
 
-static void remember(struct engine *e, const struct sequence *s, const struct picture_rows *p, struct tensor rows)
+static void remember(struct engine *e, const struct sequence *s, const struct picture_rows *p,
+                     struct tensor rows)
 {
     struct seen_picture *oldest = &e->seen[0];
     for (int i = 1; i < SEEN_PICTURES; i++)
@@ -55,7 +58,8 @@ static void remember(struct engine *e, const struct sequence *s, const struct pi
     memcpy(oldest->digest, p->digest, sizeof oldest->digest);
     memcpy(oldest->salt, s->request->cache_salt, sizeof oldest->salt);
     oldest->last_use = e->counted.pictures_seen;
-    e->op->gather(e->be, (struct tensor){oldest->rows, DTYPE_F32, rows.rows, rows.cols, rows.cols}, rows, e->model->iota);
+    e->op->gather(e->be, (struct tensor){oldest->rows, DTYPE_F32, rows.rows, rows.cols, rows.cols}, rows,
+                  e->model->iota);
 }
 
 static void look_at(struct engine *e, struct sequence *s, struct picture_rows *p, int index)
@@ -99,7 +103,8 @@ static void encode_codes(struct engine *e, struct sequence *s, struct picture_ro
     const struct model *m = e->model;
     int side = m->vae.picture_side, cells = m->vae.side * m->vae.side;
     size_t n = (size_t)m->n_positions, mark = arena_mark(&e->arena);
-    struct tensor rgb = arena_tensor(&e->arena, side * side, 3), f = arena_tensor(&e->arena, cells, m->decoder.code_width);
+    struct tensor rgb = arena_tensor(&e->arena, side * side, 3),
+                  f = arena_tensor(&e->arena, cells, m->decoder.code_width);
     int32_t *codes = arena_ints(&e->arena, n);
     upload_rgb(e, p->prompt->pixels, rgb);
     vae_encode(m, &e->arena, rgb, f);
@@ -118,13 +123,15 @@ static void encode_codes(struct engine *e, struct sequence *s, struct picture_ro
     }
 }
 
-/* The maps that a picture's scales started from, through the projector: what the LLM saw when it was drawn. */
+/* The maps that a picture's scales started from, through the projector: what the LLM saw when it was drawn.
+ */
 static void retrace(struct engine *e, struct picture_rows *p)
 {
     const struct model *m = e->model;
     size_t n = (size_t)m->n_positions, mark = arena_mark(&e->arena);
     int cells = m->vae.side * m->vae.side, width = m->decoder.code_width;
-    struct tensor f_hat = arena_tensor(&e->arena, cells, width), maps = arena_tensor(&e->arena, (int)n, m->decoder.width);
+    struct tensor f_hat = arena_tensor(&e->arena, cells, width),
+                  maps = arena_tensor(&e->arena, (int)n, m->decoder.width);
     struct tensor rows = {p->rows, DTYPE_F32, p->n, m->config.llm.hidden, m->config.llm.hidden};
     int32_t *codes = arena_ints(&e->arena, n);
     float *zeros = xcalloc((size_t)cells * (size_t)width, sizeof *zeros);
@@ -196,7 +203,8 @@ size_t encode_step_arena(const struct engine *e)
     if (model_sees(m))
         seen = arena_bytes((size_t)model_seen_rows(m) * (size_t)m->config.vision.hidden) + vision_arena(m);
     if (model_draws(m)) {
-        size_t n = (size_t)m->n_positions, side = (size_t)m->vae.picture_side, cells = (size_t)m->vae.side * (size_t)m->vae.side;
+        size_t n = (size_t)m->n_positions, side = (size_t)m->vae.picture_side,
+               cells = (size_t)m->vae.side * (size_t)m->vae.side;
         size_t f = arena_bytes(cells * (size_t)m->decoder.code_width);
         size_t encode = arena_bytes(side * side * 3) + f + arena_bytes(n) + vae_arena(m);
         size_t again = f + arena_bytes(n * (size_t)m->decoder.width) + arena_bytes(n) + vae_arena(m) +

@@ -36,11 +36,13 @@ static void step(struct engine *e)
 {
     struct error error;
     pace_begin(e);
+    interlude(e); /* what is due need not wait for the first unit */
     encode_step(e);
     scheduler_plan(e);
     if (e->pass.n_planned > 0) {
         int text_rows = count_rows(e, &e->pass);
-        int64_t began = clock_ns() - e->pace.interludes_ns; /* those that came before, while a picture was encoded */
+        int64_t began =
+            clock_ns() - e->pace.interludes_ns; /* those that came before, while a picture was encoded */
         run_pass(e, &e->pass);
         pace_end(e, text_rows, began);
     }
@@ -69,8 +71,8 @@ static void *engine_main(void *context)
 
 /* --- opening and closing --- */
 
-/* There is always room for everyone's next token and, beside them, for the largest scale of a picture or a row of a
- * prompt: chats alone must not fill a pass for ever. */
+/* There is always room for everyone's next token and, beside them, for the largest scale of a picture or a
+ * row of a prompt: chats alone must not fill a pass for ever. */
 static int choose_step_rows(const struct engine *e, int wanted)
 {
     const struct drawing_config *d = &e->model->config.drawing;
@@ -117,7 +119,8 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
     return STATUS_OK;
 }
 
-enum status engine_open(struct engine **out, struct backend *be, const struct engine_options *o, struct error *err)
+enum status engine_open(struct engine **out, struct backend *be, const struct engine_options *o,
+                        struct error *err)
 {
     struct error own = {0};
     struct engine *e = xcalloc(1, sizeof *e);
@@ -183,14 +186,16 @@ void engine_close(struct engine *e)
 
 /* --- requests --- */
 
-static enum status check_codes(const struct engine *e, const int32_t *codes, size_t n, int least, struct error *err)
+static enum status check_codes(const struct engine *e, const int32_t *codes, size_t n, int least,
+                               struct error *err)
 {
     if (n != (size_t)e->model->n_positions)
-        return error_set(err, STATUS_BAD_REQUEST, "a picture has %zu codes, this model's have %d", n, e->model->n_positions);
+        return error_set(err, STATUS_BAD_REQUEST, "a picture has %zu codes, this model's have %d", n,
+                         e->model->n_positions);
     for (size_t i = 0; i < n; i++) {
         if (codes[i] < least || codes[i] >= e->model->decoder.n_codes)
-            return error_set(err, STATUS_BAD_REQUEST, "code %zu of a picture is %d, must be below %d", i, (int)codes[i],
-                             e->model->decoder.n_codes);
+            return error_set(err, STATUS_BAD_REQUEST, "code %zu of a picture is %d, must be below %d", i,
+                             (int)codes[i], e->model->decoder.n_codes);
     }
     return STATUS_OK;
 }
@@ -242,25 +247,27 @@ static enum status check_request(const struct engine *e, const struct request *r
         return error_set(err, STATUS_BAD_REQUEST, "this model does not draw pictures");
     size_t need = now ? 1 + (size_t)m->n_positions : r->text.max_tokens == 0 ? 0 : 1;
     if (r->n_ids > (size_t)e->context || need > (size_t)e->context - r->n_ids)
-        return error_set(err, STATUS_TOO_LARGE,
-                         "the prompt has %zu tokens and the reply needs %zu, but the context holds %d: shorten the prompt",
-                         r->n_ids, need, e->context);
+        return error_set(
+            err, STATUS_TOO_LARGE,
+            "the prompt has %zu tokens and the reply needs %zu, but the context holds %d: shorten the prompt",
+            r->n_ids, need, e->context);
     for (size_t i = 0; i < r->n_ids; i++) {
         if (r->ids[i] < 0 || r->ids[i] >= vocab)
-            return error_set(err, STATUS_BAD_REQUEST, "token %zu of the prompt is %d, must be 0 to %d", i, (int)r->ids[i],
-                             vocab - 1);
+            return error_set(err, STATUS_BAD_REQUEST, "token %zu of the prompt is %d, must be 0 to %d", i,
+                             (int)r->ids[i], vocab - 1);
     }
     for (size_t i = 0; i < r->text.n_bias; i++) {
         if (r->text.bias[i].id < 0 || r->text.bias[i].id >= vocab)
-            return error_set(err, STATUS_BAD_REQUEST, "logit_bias names token %d, must be 0 to %d", (int)r->text.bias[i].id,
-                             vocab - 1);
+            return error_set(err, STATUS_BAD_REQUEST, "logit_bias names token %d, must be 0 to %d",
+                             (int)r->text.bias[i].id, vocab - 1);
     }
     if (r->draw.given && (!model_draws(m) || check_codes(e, r->draw.given, r->draw.n_given, -1, err)))
         return error_set(err, STATUS_BAD_REQUEST, "the given codes do not fit this model");
     return check_pictures(e, r, err);
 }
 
-enum status engine_submit(struct engine *e, struct request *r, struct event_sink sink, uint64_t *id, struct error *err)
+enum status engine_submit(struct engine *e, struct request *r, struct event_sink sink, uint64_t *id,
+                          struct error *err)
 {
     struct error own;
     if (!err)
@@ -274,7 +281,8 @@ enum status engine_submit(struct engine *e, struct request *r, struct event_sink
     if (e->stop)
         status = error_set(err, STATUS_CANCELLED, "the server is shutting down");
     else if (e->n_waiting >= e->max_queue)
-        status = error_set(err, STATUS_BUSY, "%d requests are waiting already: try again later", e->n_waiting);
+        status =
+            error_set(err, STATUS_BUSY, "%d requests are waiting already: try again later", e->n_waiting);
     if (status == STATUS_OK) {
         s->id = ++e->next_id;
         if (id)
@@ -303,6 +311,16 @@ void engine_cancel(struct engine *e, uint64_t id)
     e->cancel[e->n_cancel++] = id;
     pthread_cond_signal(&e->wake);
     pthread_mutex_unlock(&e->lock);
+}
+
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (int i = 0; i < e->n_waiting && place == 0; i++)
+        place = e->waiting[i]->id == id ? i + 1 : 0;
+    pthread_mutex_unlock(&e->lock);
+    return place;
 }
 
 /* --- looking --- */
@@ -393,7 +411,8 @@ size_t engine_adaln(struct engine *e, int block, float *out)
     const struct decoder_block *b = block >= 0 ? &d->block[block] : NULL;
     const float *part[6] = {d->head_norm.weight, d->head_norm.bias};
     if (b) {
-        const float *all[6] = {b->gamma1, b->gamma2, b->norm1.weight, b->norm2.weight, b->norm1.bias, b->norm2.bias};
+        const float *all[6] = {b->gamma1,       b->gamma2,     b->norm1.weight,
+                               b->norm2.weight, b->norm1.bias, b->norm2.bias};
         memcpy(part, all, sizeof part);
     }
     for (int i = 0; i < (b ? 6 : 2); i++) {

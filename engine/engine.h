@@ -57,6 +57,7 @@ enum event_type {
 /* Everything pointed to is valid during the call only. */
 struct event {
     enum event_type type;
+    int64_t begun_ns; /* clock_ns() when the request left the queue for the first time; 0: it never did */
     /* TOKEN */
     int32_t id;
     float logprob; /* 0 without logprobs */
@@ -93,6 +94,8 @@ void engine_close(struct engine *);
 enum status engine_submit(struct engine *, struct request *, struct event_sink, uint64_t *id, struct error *);
 /* From any thread; the sink gets FAILED with STATUS_CANCELLED unless it has ended already. */
 void engine_cancel(struct engine *, uint64_t id);
+/* Place in the queue, from 1; 0: it is being computed, or has ended. Any thread. */
+int engine_place(struct engine *, uint64_t id);
 
 /* Immutable, any thread, valid until engine_close. */
 const struct model_config *engine_config(const struct engine *);
@@ -118,12 +121,16 @@ struct engine_status {
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
+    int page_tokens;                     /* positions of one page */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */
     uint64_t prompt_tokens, cached_tokens; /* so far: of prompts begun; of them, found in the cache */
     uint64_t text_tokens, pictures;        /* so far: chosen, drawn */
     uint64_t steps, interludes;            /* so far: passes of all kinds; of chats between the layers of others */
     uint64_t text_rows, image_rows, prefill_rows; /* so far: of the LLM's passes */
     uint64_t pictures_seen, pictures_remembered;  /* so far: looked at; of them, found in the cache */
+    int64_t token_step_ns;                        /* a step of chats alone, smoothed; 0 before the first */
+    int64_t longest_unit_ns;                      /* so far: between two places where chats' tokens can come in */
+    int64_t longest_wait_ns;                      /* so far: a chat's for its next token */
 };
 void engine_look(struct engine *, struct engine_status *out);
 
@@ -133,6 +140,9 @@ struct engine_memory {
     size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
     int cache_pages;
     enum dtype cache_type;
+    size_t available;     /* before the caches were opened, weights included, files' pages counted as free */
+    const char *limit;    /* what said so: "machine" or "control group" */
+    bool cache_was_given; /* cache_bytes; otherwise the caches got half of what is available beside the weights, at most */
 };
 struct engine_memory engine_memory(const struct engine *);
 

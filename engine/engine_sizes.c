@@ -1,6 +1,7 @@
 /* How much memory caches and working space get. */
 #include "engine/engine_state.h"
 
+#include "base/control_group.h"
 #include "base/log.h"
 #include "base/memory.h"
 
@@ -23,10 +24,19 @@ static size_t memory_available(void)
     return (size_t)kib << 10;
 }
 
-/* Half of what is left beside the weights, which count as if all of them were mapped from a file and should stay. */
+static void find_available(struct engine *e)
+{
+    size_t machine = memory_available(), group = control_group_memory("");
+    bool by_group = group < machine || (machine == 0 && group < SIZE_MAX);
+    e->memory.available = by_group ? group : machine;
+    e->memory.limit = by_group ? "control group" : "machine";
+}
+
+/* Half of what is left beside the weights, which count as if all of them were mapped from a file and should
+ * stay. */
 static size_t choose_budget(const struct engine *e)
 {
-    size_t available = memory_available(), weights = e->model->weight_bytes;
+    size_t available = e->memory.available, weights = e->model->weight_bytes;
     return available > weights ? (available - weights) / 2 : 0;
 }
 
@@ -63,8 +73,8 @@ static enum status open_llm_pool(struct engine *e, size_t budget, struct error *
     size_t pages = at_least(at_most(budget / page, want), least);
     pages = at_most(pages, (1u << 30) / PAGE_TOKENS);
     if (pages * PAGE_TOKENS < (size_t)e->context) {
-        log_info("the context is cut from %d to %zu positions: memory for its cache is short (see --cache)", e->context,
-                 pages * PAGE_TOKENS);
+        log_info("the context is cut from %d to %zu positions: memory for its cache is short (see --cache)",
+                 e->context, pages * PAGE_TOKENS);
         e->context = (int)pages * PAGE_TOKENS;
     }
     e->memory.cache += pages * page;
@@ -76,9 +86,11 @@ static enum status open_llm_pool(struct engine *e, size_t budget, struct error *
 enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct error *err)
 {
     if (e->cache_type != DTYPE_F32 && !(e->op->cache_types >> e->cache_type & 1))
-        return error_set(err, STATUS_BAD_REQUEST, "the %s device keeps no key/value cache of type %s", e->op->name,
-                         dtype_name(e->cache_type));
+        return error_set(err, STATUS_BAD_REQUEST, "the %s device keeps no key/value cache of type %s",
+                         e->op->name, dtype_name(e->cache_type));
     e->memory.cache_type = e->cache_type;
+    e->memory.cache_was_given = cache_bytes > 0;
+    find_available(e);
     size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
     if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
         return err->status;
@@ -95,7 +107,8 @@ static enum status pass_open(struct engine *e, struct pass *pass, int rows, stru
     pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
     if (!pass->source)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the tables of a step");
-    size_t tables = n * (size_t)pages_for(e->context); /* sequences share pages: their tables may be longer than the pool */
+    size_t tables = n * (size_t)pages_for(
+                            e->context); /* sequences share pages: their tables may be longer than the pool */
     return batch_open(&pass->batch, e->be, rows, e->max_sequences, (int)at_most(tables, INT_MAX), err);
 }
 
@@ -111,7 +124,8 @@ void pass_release(struct engine *e, struct pass *pass)
 enum status engine_open_work(struct engine *e, struct error *err)
 {
     size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
-    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)}, most = 0;
+    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)},
+           most = 0;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         most = at_least(most, steps[i]);
     size_t bytes = most + text_step_arena(e, e->max_sequences); /* an interlude comes on top of anything */
@@ -122,5 +136,6 @@ enum status engine_open_work(struct engine *e, struct error *err)
         return err->status;
     if (!e->decoder_pool)
         return STATUS_OK;
-    return batch_open(&e->decoder_batch, e->be, 2 * e->step_rows, 2 * e->max_sequences, kv_pool_pages(e->decoder_pool), err);
+    return batch_open(&e->decoder_batch, e->be, 2 * e->step_rows, 2 * e->max_sequences,
+                      kv_pool_pages(e->decoder_pool), err);
 }

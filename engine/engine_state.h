@@ -30,7 +30,6 @@ struct pace {
     int64_t text_ns;      /* a pass of nothing but chats' next tokens */
     int64_t row_ns;       /* a row of other passes, all that follows it included */
     int64_t paint_ns;     /* codes to a picture */
-    int64_t last_text_ns; /* clock_ns() when chats last got their tokens, or began to wait for one */
     int64_t unit_ns;      /* the longest unit of the pass under way */
     int64_t last_unit_ns; /* clock_ns() when its newest unit ended */
     int64_t interludes_ns; /* spent on interludes within it */
@@ -89,6 +88,7 @@ void scheduler_poll(struct engine *);  /* in the middle of a pass: heartbeat, ca
 /* interlude.c: a chat must not wait for long passes. No next token takes longer than patience_ns(), but for the rest of the
  * unit under way: a pass that would is run without the chats' rows, and they get their own short passes in between. */
 int64_t patience_ns(const struct engine *);
+int64_t tokens_due_ns(const struct engine *); /* clock_ns() when the chat that waits longest should have its token */
 void pace_begin(struct engine *);                      /* a pass begins */
 void pace_end(struct engine *, int text_rows, int64_t began_ns); /* and has ended */
 void interlude(void *engine);                          /* the model's between_units */

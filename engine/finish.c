@@ -43,7 +43,9 @@ static void remove_running(struct engine *e, const struct sequence *s)
 
 void sequence_send(struct sequence *s, const struct event *event)
 {
-    s->sink.on_event(s->sink.context, event);
+    struct event dated = *event;
+    dated.begun_ns = s->begun_ns;
+    s->sink.on_event(s->sink.context, &dated);
 }
 
 void sequence_done(struct engine *e, struct sequence *s, enum finish_reason reason)

@@ -8,6 +8,17 @@ int64_t patience_ns(const struct engine *e)
     return steps > least ? steps : least;
 }
 
+int64_t tokens_due_ns(const struct engine *e)
+{
+    int64_t oldest = INT64_MAX, patience = patience_ns(e);
+    for (int i = 0; i < e->n_running; i++) {
+        const struct sequence *s = e->running[i];
+        if (sequence_wants_token(s) && s->token_ns < oldest - patience)
+            oldest = s->token_ns + patience;
+    }
+    return oldest;
+}
+
 static int64_t smoothed(int64_t old, int64_t now)
 {
     return old ? old + (now - old) / 4 : now;
@@ -15,9 +26,18 @@ static int64_t smoothed(int64_t old, int64_t now)
 
 void pace_begin(struct engine *e)
 {
-    e->pace.unit_ns = 0;
+    e->pace.unit_ns -= e->pace.unit_ns / 4; /* passes are much alike: the longest unit fades slowly */
     e->pace.interludes_ns = 0;
     e->pace.last_unit_ns = clock_ns();
+}
+
+static void note_unit(struct engine *e, int64_t now)
+{
+    struct pace *p = &e->pace;
+    int64_t unit = now - p->last_unit_ns;
+    p->last_unit_ns = now;
+    p->unit_ns = unit > p->unit_ns ? unit : p->unit_ns;
+    e->counted.longest_unit_ns = unit > e->counted.longest_unit_ns ? unit : e->counted.longest_unit_ns;
 }
 
 void pace_end(struct engine *e, int text_rows, int64_t began_ns)
@@ -25,8 +45,8 @@ void pace_end(struct engine *e, int text_rows, int64_t began_ns)
     struct pace *p = &e->pace;
     int64_t now = clock_ns(), took = now - began_ns - p->interludes_ns;
     int others = e->pass.batch.n_rows - text_rows;
-    if (text_rows > 0)
-        p->last_text_ns = now;
+    if (others > 0)
+        note_unit(e, now);
     if (others == 0)
         p->text_ns = smoothed(p->text_ns, took);
     else if (others >= 16) /* fewer say little about a row */
@@ -36,10 +56,8 @@ void pace_end(struct engine *e, int text_rows, int64_t began_ns)
 static bool tokens_are_due(struct engine *e, int64_t now)
 {
     struct pace *p = &e->pace;
-    int64_t unit = now - p->last_unit_ns;
-    p->last_unit_ns = now;
-    p->unit_ns = unit > p->unit_ns ? unit : p->unit_ns;
-    return now + p->unit_ns + p->text_ns > p->last_text_ns + patience_ns(e);
+    note_unit(e, now);
+    return now + p->unit_ns + p->text_ns > tokens_due_ns(e);
 }
 
 void interlude(void *context)
@@ -58,7 +76,7 @@ void interlude(void *context)
         e->pace.text_ns = smoothed(e->pace.text_ns, end - now);
     e->counted.interludes += e->interlude.n_planned > 0;
     e->counted.text_rows += e->interlude.n_planned > 0 ? (uint64_t)e->interlude.batch.n_rows : 0;
-    e->pace.last_text_ns = e->pace.last_unit_ns = end;
+    e->pace.last_unit_ns = end;
     e->pace.interludes_ns += end - now;
     e->in_interlude = false;
 }

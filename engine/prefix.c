@@ -57,10 +57,11 @@ void prefix_extend(struct sequence *s)
 
 void prefix_adopt(struct sequence *s, struct kv_pool *pool)
 {
-    prefix_extend(s); /* it may have given up its pages before a picture's had their keys */
+    prefix_extend(s);      /* it may have given up its pages before a picture's had their keys */
     if (s->request->trace) /* wants to see every row computed */
         return;
-    while ((s->pages.n + 1) * PAGE_TOKENS < s->n_ids && page_table_adopt(&s->pages, pool, &s->page_key[s->pages.n]))
+    while ((s->pages.n + 1) * PAGE_TOKENS < s->n_ids &&
+           page_table_adopt(&s->pages, pool, &s->page_key[s->pages.n]))
         ;
     s->n_published = s->pages.n;
     s->n_cached = s->pages.n * PAGE_TOKENS;

@@ -34,7 +34,8 @@ static void conversation_release(struct conversation *c)
     free(c->drawn);
 }
 
-static void conversation_init(struct conversation *c, const struct engine *e, const struct prompt_message *message, size_t n)
+static void conversation_init(struct conversation *c, const struct engine *e,
+                              const struct prompt_message *message, size_t n)
 {
     size_t parts = 0, at = 0;
     for (size_t i = 0; i < n; i++)
@@ -47,15 +48,16 @@ static void conversation_init(struct conversation *c, const struct engine *e, co
         for (size_t j = 0; j < message[i].n_parts; j++) {
             const struct prompt_part *from = &message[i].part[j];
             struct chat_part *to = &c->part[at++];
-            *to = from->kind == PROMPT_TEXT    ? (struct chat_part){CHAT_TEXT, from->text, from->length}
-                  : from->kind == PROMPT_SEEN  ? (struct chat_part){CHAT_IMAGE, NULL, 0}
-                                               : (struct chat_part){CHAT_MARKER, c->drawn, c->drawn ? strlen(c->drawn) : 0};
+            *to = from->kind == PROMPT_TEXT ? (struct chat_part){CHAT_TEXT, from->text, from->length}
+                  : from->kind == PROMPT_SEEN
+                      ? (struct chat_part){CHAT_IMAGE, NULL, 0}
+                      : (struct chat_part){CHAT_MARKER, c->drawn, c->drawn ? strlen(c->drawn) : 0};
         }
     }
 }
 
-enum status prompt_render(const struct engine *e, const struct prompt_message *message, size_t n, bool generation,
-                          struct chat_rendering *out, struct error *err)
+enum status prompt_render(const struct engine *e, const struct prompt_message *message, size_t n,
+                          bool generation, struct chat_rendering *out, struct error *err)
 {
     struct conversation c;
     struct chat_options options = {
@@ -86,8 +88,8 @@ static enum status add_seen(const struct engine *e, struct prompt_picture *to, c
 }
 
 /* To -1..1, planes of the size that the model draws. */
-static enum status add_pixels(const struct engine *e, struct prompt_picture *to, const struct picture *picture,
-                              struct error *err)
+static enum status add_pixels(const struct engine *e, struct prompt_picture *to,
+                              const struct picture *picture, struct error *err)
 {
     int side = engine_picture_side(e);
     struct picture resized = {0};
@@ -106,15 +108,15 @@ static enum status add_pixels(const struct engine *e, struct prompt_picture *to,
     return to->pixels ? STATUS_OK : error_set(err, STATUS_NO_MEMORY, "no memory for a picture");
 }
 
-static enum status add_drawn(const struct engine *e, struct prompt_picture *to, const struct prompt_part *part,
-                             struct error *err)
+static enum status add_drawn(const struct engine *e, struct prompt_picture *to,
+                             const struct prompt_part *part, struct error *err)
 {
     to->kind = PICTURE_DRAWN;
     if (!part->codes)
         return add_pixels(e, to, part->picture, err);
     if (part->n_codes != (size_t)engine_picture_tokens(e))
-        return error_set(err, STATUS_BAD_REQUEST, "a drawn picture has %zu codes, this model's have %d", part->n_codes,
-                         engine_picture_tokens(e));
+        return error_set(err, STATUS_BAD_REQUEST, "a drawn picture has %zu codes, this model's have %d",
+                         part->n_codes, engine_picture_tokens(e));
     to->n_codes = part->n_codes;
     to->codes = try_malloc(to->n_codes, sizeof *to->codes);
     if (!to->codes)
@@ -123,8 +125,8 @@ static enum status add_drawn(const struct engine *e, struct prompt_picture *to, 
     return STATUS_OK; /* engine_submit checks their range */
 }
 
-static enum status add_picture(const struct engine *e, struct request *r, const struct prompt_part *part, size_t first_id,
-                               struct error *err)
+static enum status add_picture(const struct engine *e, struct request *r, const struct prompt_part *part,
+                               size_t first_id, struct error *err)
 {
     struct prompt_picture *to = &r->picture[r->n_pictures++];
     *to = (struct prompt_picture){.first_id = first_id};
@@ -133,7 +135,8 @@ static enum status add_picture(const struct engine *e, struct request *r, const 
 
 /* --- ids --- */
 
-/* The next picture part of its kind, in the order that the template put them in: by message, seen ones in order. */
+/* The next picture part of its kind, in the order that the template put them in: by message, seen ones in
+ * order. */
 struct picture_walk {
     const struct prompt_message *message;
     size_t n, at_message, at_part;
@@ -159,12 +162,14 @@ static void append_times(struct token_list *list, int32_t id, int times)
 }
 
 /* Replaces placeholders by as many ids as their pictures have rows. */
-static enum status expand(const struct engine *e, const struct token_list *ids, const struct prompt_message *message,
-                          size_t n, struct request *r, struct token_list *out, struct error *err)
+static enum status expand(const struct engine *e, const struct token_list *ids,
+                          const struct prompt_message *message, size_t n, struct request *r,
+                          struct token_list *out, struct error *err)
 {
     const struct model_config *c = engine_config(e);
     struct picture_walk seen = {message, n, 0, 0}, drawn = {message, n, 0, 0};
-    int32_t start = engine_picture_tokens(e) ? c->drawing.start_id : -1, image = engine_seen_rows(e) ? c->image_id : -1;
+    int32_t start = engine_picture_tokens(e) ? c->drawing.start_id : -1,
+            image = engine_seen_rows(e) ? c->image_id : -1;
     size_t limit = (size_t)engine_context(e);
     for (size_t i = 0; i < ids->count; i++) {
         int32_t id = ids->ids[i];
@@ -184,7 +189,8 @@ static enum status expand(const struct engine *e, const struct token_list *ids, 
         if (part && id == start)
             token_list_append(out, c->drawing.end_id);
         if (out->count > limit)
-            return error_set(err, STATUS_TOO_LARGE, "the prompt has over %zu tokens, the context holds %zu: shorten it",
+            return error_set(err, STATUS_TOO_LARGE,
+                             "the prompt has over %zu tokens, the context holds %zu: shorten it",
                              out->count - 1, limit);
     }
     if (next_picture(&seen, PROMPT_SEEN) || next_picture(&drawn, PROMPT_DRAWN))
@@ -192,8 +198,8 @@ static enum status expand(const struct engine *e, const struct token_list *ids, 
     return STATUS_OK;
 }
 
-static enum status check_parts(const struct engine *e, const struct prompt_message *message, size_t n, size_t *pictures,
-                               struct error *err)
+static enum status check_parts(const struct engine *e, const struct prompt_message *message, size_t n,
+                               size_t *pictures, struct error *err)
 {
     *pictures = 0;
     for (size_t i = 0; i < n; i++) {
@@ -201,10 +207,12 @@ static enum status check_parts(const struct engine *e, const struct prompt_messa
             enum prompt_part_kind kind = message[i].part[j].kind;
             *pictures += kind != PROMPT_TEXT;
             if (kind == PROMPT_SEEN && !engine_seen_rows(e))
-                return error_set(err, STATUS_BAD_REQUEST, "this model does not look at pictures: send text only");
-            if (kind == PROMPT_DRAWN && !engine_picture_tokens(e))
                 return error_set(err, STATUS_BAD_REQUEST,
-                                 "this model does not draw: a picture in an assistant's message cannot be its own");
+                                 "this model does not look at pictures: send text only");
+            if (kind == PROMPT_DRAWN && !engine_picture_tokens(e))
+                return error_set(
+                    err, STATUS_BAD_REQUEST,
+                    "this model does not draw: a picture in an assistant's message cannot be its own");
         }
     }
     return STATUS_OK;
@@ -221,8 +229,8 @@ static void forget_pictures(struct request *r)
     r->n_pictures = 0;
 }
 
-enum status prompt_build(const struct engine *e, const struct prompt_message *message, size_t n, bool generation,
-                         struct request *r, struct error *err)
+enum status prompt_build(const struct engine *e, const struct prompt_message *message, size_t n,
+                         bool generation, struct request *r, struct error *err)
 {
     struct chat_rendering rendering = {0};
     struct token_list ids = {0}, expanded = {0};

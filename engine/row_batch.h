@@ -17,7 +17,7 @@ struct row_batch {
     int n_rows, n_spans;
     const struct span *span; /* [n_spans] host memory, first_row ascending, covering 0..n_rows-1 without gaps */
     /* backend memory, uploaded once a step */
-    const struct span *device_span; /* [n_spans] the same */
+    const struct span *device_span; /* [n_spans] the same; NULL: the backend copies them if it needs them */
     const int32_t *position;        /* [n_rows] */
     const int32_t *slot;            /* [n_rows] where the row's key and value go */
     const int32_t *page;            /* the spans' page tables, end to end */

@@ -55,8 +55,8 @@ static void penalise(float *logits, int n, const struct text_options *o, const s
     free(seen);
 }
 
-void sampling_choose(float *logits, int n, const struct text_options *o, const struct sampling_place *at, float *scratch,
-                     struct sampled *out)
+void sampling_choose(float *logits, int n, const struct text_options *o, const struct sampling_place *at,
+                     float *scratch, struct sampled *out)
 {
     double total = 0;
     out->n_top = 0;

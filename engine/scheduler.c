@@ -44,6 +44,8 @@ static void mark_given_up(struct engine *e)
 static void start_waiting(struct engine *e, int from)
 {
     struct sequence *s = e->waiting[from];
+    if (s->begun_ns == 0 && s->given_up == STATUS_OK)
+        s->begun_ns = clock_ns();
     int at = e->n_running++;
     for (; at > 0 && sequence_comes_before(s, e->running[at - 1]); at--)
         e->running[at] = e->running[at - 1];
@@ -89,6 +91,8 @@ static void note_status(struct engine *e, bool stepping)
     e->status.waiting = e->n_waiting;
     e->status.heartbeat_ns = clock_ns();
     e->status.stepping = stepping;
+    e->status.token_step_ns = e->pace.text_ns;
+    e->status.page_tokens = PAGE_TOKENS;
     e->status.pages = kv_pool_pages(e->llm_pool);
     e->status.pages_used = kv_pool_used(e->llm_pool);
     e->status.pages_cached = kv_pool_cached(e->llm_pool);
@@ -129,11 +133,12 @@ static void preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
+    s->token_ns = 0;
     e->counted.preemptions++;
 }
 
-/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it must
- * wait, since all of them together do not have enough. */
+/* Gives s pages for `positions`, taking them from the last of those that come after it, if need be. False: it
+ * must wait, since all of them together do not have enough. */
 static bool find_pages(struct engine *e, struct sequence *s, int positions)
 {
     while (!page_table_reserve(&s->pages, e->llm_pool, positions)) {
@@ -177,17 +182,11 @@ static void plan_rows(struct pass *pass, struct sequence *s, int n_ids, int n_ma
     pass->plan[pass->n_planned++] = (struct planned){s, first, n, n_ids};
 }
 
-/* Nothing is pending once the device has failed in the middle of a step. */
-static bool wants_token(const struct sequence *s)
-{
-    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
-}
-
 static void plan_text(struct engine *e, struct pass *pass)
 {
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
-        if (wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
+        if (sequence_wants_token(s) && pass->batch.n_rows < pass->max_rows && find_pages(e, s, s->n_ids))
             plan_rows(pass, s, 1, 0);
     }
 }
@@ -228,7 +227,8 @@ static void plan_prefill(struct engine *e, int budget)
     }
 }
 
-/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say). */
+/* Whether it pays to wait for an older sequence that is computing what this one begins with (n choices, say).
+ */
 static bool prefix_comes_later(const struct engine *e, int at)
 {
     for (int i = 0; i < at; i++) {
@@ -249,7 +249,8 @@ static void begin(struct engine *e, struct sequence *s)
     e->counted.cached_tokens += (uint64_t)s->usage.cached_tokens;
 }
 
-/* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at once). */
+/* A preempted or new sequence begins when its whole prompt can be had (it may be preempted again, but not at
+ * once). */
 static void start_queued(struct engine *e)
 {
     for (int i = 0; i < e->n_running; i++) {
@@ -285,8 +286,8 @@ static bool plan_is_sound(const struct pass *pass)
     return true;
 }
 
-/* Rows that a pass may have beside chats' next tokens: as many as it holds, fewer where each takes long, so that new
- * arrivals are not kept out. */
+/* Rows that a pass may have beside chats' next tokens: as many as it holds, fewer where each takes long, so
+ * that new arrivals are not kept out. */
 static int choose_budget(const struct engine *e)
 {
     int64_t longest = 8 * patience_ns(e);
@@ -305,12 +306,21 @@ static void plan_others(struct engine *e)
     int rows = e->pass.batch.n_rows, budget = rows + choose_budget(e);
     int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
     plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
-    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
-                                                                                 : budget);
+    plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows
+                        ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
+                        : budget);
 }
 
-/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others go alone and
- * chats come in between. */
+/* Whether a pass of that many rows beside the chats' keeps their tokens past the time they are due. Twice
+ * what the rows take, because those of another kind than the last ones may take longer. */
+static bool keeps_chats_waiting(const struct engine *e, int others)
+{
+    bool unknown = e->pace.row_ns == 0 && others >= 16;
+    return unknown || clock_ns() + 2 * others * e->pace.row_ns + e->pace.text_ns > tokens_due_ns(e);
+}
+
+/* Chats' rows go with the others where that is quick (weights are read once for all); where it is not, others
+ * go alone and chats come in between. */
 void scheduler_plan(struct engine *e)
 {
     struct pass *pass = &e->pass;
@@ -321,7 +331,7 @@ void scheduler_plan(struct engine *e)
         int text = pass->batch.n_rows;
         plan_others(e);
         int others = pass->batch.n_rows - text;
-        if (text > 0 && others * e->pace.row_ns > patience_ns(e)) {
+        if (text > 0 && others > 0 && keeps_chats_waiting(e, others)) {
             plan_clear(pass);
             plan_others(e);
         }

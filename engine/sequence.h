@@ -58,8 +58,10 @@ struct sequence {
     struct drawing *drawing; /* NULL when none is under way */
     struct usage usage;
     int n_drawn;     /* pictures of the reply */
+    int64_t token_ns; /* clock_ns() when its last token was chosen, or it began to wait for one; 0: it does not */
     bool draws_next; /* the last id starts a picture: after it comes a scale, not a token */
     enum status given_up; /* STATUS_CANCELLED, _TIMEOUT or _NO_MEMORY: to be ended when nothing uses it */
+    int64_t begun_ns;     /* when it first left the queue; 0 before */
     bool in_pass; /* has rows in the step's pass: must stay as it is until that has ended */
 };
 
@@ -84,6 +86,12 @@ static inline int sequence_pending(const struct sequence *s)
 {
     return s->n_ids > s->n_cached ? s->n_ids - s->n_cached : 0;
 }
+/* Its next token takes one row, and no pass has that row yet. */
+static inline bool sequence_wants_token(const struct sequence *s)
+{
+    return s->state == SEQUENCE_TEXT && !s->in_pass && sequence_pending(s) == 1;
+}
+
 /* The picture that position stands in, or NULL. */
 struct picture_rows *sequence_picture_at(const struct sequence *, int position);
 

@@ -3,6 +3,8 @@
 #include "engine/prefix.h"
 #include "engine/sampling.h"
 
+#include "base/clock.h"
+
 #include <assert.h>
 
 /* --- input rows --- */
@@ -13,8 +15,8 @@ static struct tensor float_rows(float *data, int rows, int cols)
 }
 
 /* x[row ..] for positions first .. first+n-1, all of them ids or all of them rows of one picture. */
-static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row, int n, int first,
-                     const struct picture_rows *picture)
+static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row,
+                     int n, int first, const struct picture_rows *picture)
 {
     struct tensor out = tensor_rows(x, row, n);
     int hidden = e->model->config.llm.hidden;
@@ -67,7 +69,8 @@ static void fill_maps(struct engine *e, const struct pass *pass, struct tensor x
         const struct planned *p = &pass->plan[i];
         int n = p->n_rows - p->n_ids;
         if (n > 0)
-            m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n), m->iota);
+            m->op->gather(m->be, tensor_rows(x, p->first_row + p->n_ids, n), tensor_rows(rows, at, n),
+                          m->iota);
         at += n;
     }
     arena_reset(&e->arena, mark);
@@ -124,7 +127,8 @@ static bool is_end(const struct model_config *c, int32_t id)
 static bool may_draw(const struct engine *e, const struct sequence *s)
 {
     const struct draw_options *d = &s->request->draw;
-    return d->mode == DRAW_FREE && s->n_drawn < d->max_pictures && s->n_ids + e->model->n_positions + 2 <= e->context;
+    return d->mode == DRAW_FREE && s->n_drawn < d->max_pictures &&
+           s->n_ids + e->model->n_positions + 2 <= e->context;
 }
 
 static int list_masked(const struct engine *e, const struct sequence *s, int32_t masked[MAX_END_IDS + 1])
@@ -141,8 +145,16 @@ static int list_masked(const struct engine *e, const struct sequence *s, int32_t
 
 static void send_token(struct sequence *s, const struct sampled *t)
 {
-    sequence_send(s, &(struct event){.type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top,
-                                     .n_top = t->n_top});
+    sequence_send(
+        s, &(struct event){
+               .type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top, .n_top = t->n_top});
+}
+
+static void note_wait(struct engine *e, struct sequence *s)
+{
+    int64_t now = clock_ns(), wait = s->token_ns ? now - s->token_ns : 0;
+    e->counted.longest_wait_ns = wait > e->counted.longest_wait_ns ? wait : e->counted.longest_wait_ns;
+    s->token_ns = now;
 }
 
 bool reply_is_full(const struct engine *e, const struct sequence *s)
@@ -168,6 +180,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         .n_masked = list_masked(e, s, masked),
     };
     sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
+    note_wait(e, s);
     s->usage.text_tokens++;
     e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
@@ -178,6 +191,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     sequence_append(s, chosen.id);
     if (model_draws(e->model) && chosen.id == c->drawing.start_id) {
         s->draws_next = true;
+        s->token_ns = 0;
         s->state = SEQUENCE_IMAGE;
         return;
     }
@@ -235,6 +249,15 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
     }
 }
 
+/* Chats have their tokens: while the pass goes on to draw, interludes may bring them the next ones. */
+static void release_chats(struct engine *e)
+{
+    for (int i = 0; i < e->n_running; i++) {
+        struct sequence *s = e->running[i];
+        s->in_pass = s->in_pass && s->state != SEQUENCE_TEXT;
+    }
+}
+
 void run_pass(struct engine *e, struct pass *pass)
 {
     const struct model *m = e->model;
@@ -244,8 +267,10 @@ void run_pass(struct engine *e, struct pass *pass)
     fill_rows(e, pass, x);
     llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
     text_step(e, pass, x);
-    if (model_draws(m) && pass == &e->pass)
+    if (model_draws(m) && pass == &e->pass) {
+        release_chats(e);
         draw_step(e, x);
+    }
     arena_reset(&e->arena, mark);
 }
 

@@ -15,6 +15,7 @@ void chat_choice_init(struct chat_choice *h, const struct chat_request *request,
 void chat_choice_release(struct chat_choice *h)
 {
     choice_text_release(&h->text);
+    picture_frames_release(&h->frames);
     buffer_release(&h->content);
     json_decref(h->images);
     json_decref(h->parts);
@@ -25,8 +26,8 @@ static enum status picture_json(struct chat_choice *h, const struct event *e, js
 {
     struct buffer url;
     buffer_init(&url, MAX_CONTENT_BYTES);
-    buffer_printf(&url, "data:image/%s;base64,", picture_format_name(h->request->output.format));
-    if (picture_output_append(&h->request->output, e, &url, err))
+    buffer_printf(&url, "data:image/%s;base64,", picture_output_type(&h->request->output));
+    if (picture_output_base64(&h->request->output, e, &h->frames, &url, err))
         goto out;
     *out = json_pack("{s:s, s:i, s:{s:o}}", "type", "image_url", "index", e->picture_index, "image_url",
                      "url", json_stringn_nocheck(url.data, url.length));
@@ -42,6 +43,8 @@ static enum status picture_json(struct chat_choice *h, const struct event *e, js
     json_object_set_new(*out, "seed", json_integer((json_int_t)e->seed));
     json_object_set_new(*out, "ordinal", json_integer(e->ordinal));
 out:
+    if (e->type == EVENT_PICTURE)
+        picture_frames_release(&h->frames);
     buffer_release(&url);
     return err->status;
 }
@@ -55,7 +58,10 @@ enum status chat_choice_feed(struct chat_choice *h, const struct event *e, json_
         choice_text_push(&h->text, e);
         h->ended = h->text.stopped;
         return STATUS_OK;
-    case EVENT_PREVIEW: return picture_json(h, e, image, err);
+    case EVENT_PREVIEW:
+        if (picture_output_keep(&h->request->output, e, &h->frames))
+            return STATUS_OK;
+        return picture_json(h, e, image, err);
     case EVENT_PICTURE:
         h->n_pictures++;
         h->usage.picture_tokens += (int)e->n_codes;

@@ -13,7 +13,8 @@ struct chat_choice {
     size_t given; /* bytes of text handed out in pieces */
     struct reply_usage usage;
     int n_pictures;
-    bool ended;
+    struct picture_frames frames; /* of the picture being drawn */
+    bool begun, ended;            /* its first event has come; its last */
     enum finish_reason finish;
     /* kept for a reply in one piece */
     json_t *images;         /* entries of message.images */

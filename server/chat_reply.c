@@ -1,32 +1,26 @@
 #include "server/chat_reply.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
+#include "server/call.h"
 #include "server/chat_choice.h"
-#include "server/reply.h"
 #include "server/sse.h"
 #include "server/state.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 struct chat_reply {
-    struct exchange *exchange;
+    struct call call;
     struct chat_request request;
-    struct reply *reply;
     struct chat_choice *choice; /* [request.choices] */
-    struct http_error error;    /* what ended it early */
     char id[SERVER_ID_BYTES];
     int64_t created;
-    struct buffer *out; /* of the step of a stream that runs */
-    bool begun, ended;
 };
 
 static void chat_reply_close(void *context)
 {
     struct chat_reply *c = context;
-    reply_close(c->reply);
+    reply_close(c->call.reply);
     for (int i = 0; c->choice && i < c->request.choices; i++)
         chat_choice_release(&c->choice[i]);
     free(c->choice);
@@ -34,8 +28,9 @@ static void chat_reply_close(void *context)
     free(c);
 }
 
-static bool all_ended(const struct chat_reply *c)
+static bool chat_ended(void *context)
 {
+    const struct chat_reply *c = context;
     for (int i = 0; i < c->request.choices; i++)
         if (!c->choice[i].ended)
             return false;
@@ -56,8 +51,8 @@ static struct reply_usage total_usage(const struct chat_reply *c)
 static json_t *envelope(const struct chat_reply *c, const char *object, json_t *choices)
 {
     json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:s, s:o}", "id", c->id, "object", object, "created",
-                             (json_int_t)c->created, "model", c->exchange->server->model_name,
-                             "system_fingerprint", c->exchange->server->fingerprint, "choices", choices);
+                             (json_int_t)c->created, "model", c->call.exchange->server->model_name,
+                             "system_fingerprint", c->call.exchange->server->fingerprint, "choices", choices);
     if (c->request.service_tier)
         json_object_set_new(json, "service_tier", json_string("default"));
     return json;
@@ -83,7 +78,7 @@ static void send_chunk(struct chat_reply *c, int choice, json_t *delta, json_t *
         json_object_set_new(chunk, "usage", json_null());
     if (finish)
         json_object_set_new(chunk, "seed", json_integer((json_int_t)c->request.seed));
-    sse_append(c->out, NULL, chunk);
+    sse_append(c->call.out, NULL, chunk);
 }
 
 /* Text is a string, or in MIXED_PARTS an array of one part. */
@@ -123,28 +118,64 @@ static void send_text(struct chat_reply *c, int index)
 
 static void fail(struct chat_reply *c, const struct error *err)
 {
-    http_error_from(&c->error, err, NULL);
+    http_error_from(&c->call.error, err, NULL);
+}
+
+/* Takes the member that tells how far it is. */
+static void send_progress(struct chat_reply *c, int choice, const char *name, json_t *progress)
+{
+    json_t *chunk =
+        envelope(c, "chat.completion.chunk",
+                 json_pack("[{s:i, s:{}, s:n, s:n}]", "index", choice, "delta", "logprobs", "finish_reason"));
+    if (c->request.include_usage)
+        json_object_set_new(chunk, "usage", json_null());
+    json_object_set_new(chunk, name, progress);
+    sse_append(c->call.out, NULL, chunk);
+}
+
+static void send_prompt_progress(struct chat_reply *c, int choice, int processed)
+{
+    int64_t ms = (clock_ns() - c->call.exchange->started_ns) / 1000000;
+    send_progress(c, choice, "prompt_progress",
+                  json_pack("{s:i, s:i, s:I}", "total", c->request.prompt.tokens, "processed", processed,
+                            "time_ms", (json_int_t)ms));
+}
+
+/* What return_progress asks for: that the prompt is read, and each scale of a picture. */
+static void tell_progress(struct chat_reply *c, const struct reply_event *e)
+{
+    struct chat_choice *h = &c->choice[e->choice];
+    if (!c->request.progress || !c->request.stream)
+        return;
+    if (!h->begun)
+        send_prompt_progress(c, e->choice, c->request.prompt.tokens);
+    if (e->event.type == EVENT_SCALE)
+        send_progress(c, e->choice, "picture_progress",
+                      json_pack("{s:i, s:i, s:i}", "index", e->event.picture_index, "scale", e->event.scale,
+                                "scales", e->event.n_scales));
 }
 
 /* An event of the reply. */
-static void feed(void *context, const struct reply_event *e)
+static void chat_feed(void *context, const struct reply_event *e)
 {
     struct chat_reply *c = context;
     struct chat_choice *h = &c->choice[e->choice];
     struct error err = {0};
     json_t *image = NULL;
-    if (h->ended || c->error.problem != PROBLEM_NONE)
+    if (h->ended || c->call.error.problem != PROBLEM_NONE)
         return;
     if (e->event.type == EVENT_FAILED) {
         fail(c, e->event.error);
         return;
     }
+    tell_progress(c, e);
+    h->begun = true;
     if (chat_choice_feed(h, &e->event, &image, &err)) {
         fail(c, &err);
         return;
     }
     if (h->text.stopped)
-        reply_cancel(c->reply, e->choice);
+        reply_cancel(c->call.reply, e->choice);
     if (e->event.type == EVENT_DONE && e->choice == 0)
         c->request.prompt = (struct prompt_usage){
             e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens, e->event.usage.cached_tokens};
@@ -159,62 +190,30 @@ static void feed(void *context, const struct reply_event *e)
     }
 }
 
-/* Waits for events and feeds them. False once the client is gone. */
-static bool pump(struct chat_reply *c, enum reply_wait *w)
+static void chat_end(void *context)
 {
-    *w = reply_pump(c->reply, c->exchange, SSE_PING_SECONDS, feed, c);
-    if (*w == REPLY_ENDED)
-        http_error_set(&c->error, PROBLEM_DRAINING, NULL, "the server is shutting down");
-    if (reply_broken(c->reply))
-        http_error_set(&c->error, PROBLEM_MEMORY, NULL, "the reply could not be kept until it was read");
-    return *w != REPLY_GONE;
-}
-
-static void send_end(struct chat_reply *c)
-{
+    struct chat_reply *c = context;
     if (c->request.include_usage) {
         struct reply_usage total = total_usage(c);
         json_t *chunk = envelope(c, "chat.completion.chunk", json_array());
         json_object_set_new(chunk, "usage", usage_chat_json(&c->request.prompt, &total));
-        sse_append(c->out, NULL, chunk);
+        sse_append(c->call.out, NULL, chunk);
     }
-    buffer_append_text(c->out, "data: [DONE]\n\n");
+    buffer_append_text(c->call.out, "data: [DONE]\n\n");
 }
 
-static void send_begin(struct chat_reply *c)
-{
-    for (int i = 0; i < c->request.choices; i++)
-        send_chunk(c, i, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), json_null(), NULL);
-    c->begun = true;
-}
-
-static enum stream_step chat_stream_next(void *context, struct buffer *out)
+static void chat_begin(void *context)
 {
     struct chat_reply *c = context;
-    enum reply_wait w = REPLY_READY;
-    c->out = out;
-    if (c->ended)
-        return STREAM_END;
-    if (!c->begun)
-        send_begin(c);
-    while (out->length == 0) {
-        if (!pump(c, &w)) {
-            log_info("%s: the client hung up; cancelled", c->exchange->request_id);
-            return STREAM_BROKEN;
-        }
-        c->ended = c->error.problem != PROBLEM_NONE || all_ended(c);
-        if (c->error.problem != PROBLEM_NONE)
-            sse_append_error(out, &c->error);
-        else if (c->ended)
-            send_end(c);
-        else if (w == REPLY_IDLE)
-            sse_append_ping(out);
-    }
-    return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
+    for (int i = 0; i < c->request.choices; i++)
+        send_chunk(c, i, json_pack("{s:s, s:s}", "role", "assistant", "content", ""), json_null(), NULL);
+    for (int i = 0; c->request.progress && i < c->request.choices; i++)
+        send_prompt_progress(c, i, 0);
 }
 
-static void answer_whole(struct chat_reply *c)
+static void chat_answer(void *context)
 {
+    struct chat_reply *c = context;
     json_t *choices = json_array();
     struct reply_usage total = total_usage(c);
     for (int i = 0; i < c->request.choices; i++) {
@@ -232,33 +231,27 @@ static void answer_whole(struct chat_reply *c)
     buffer_init(&text, SSE_BUFFER_BYTES);
     json_append(&text, json);
     json_decref(json);
-    exchange_reply_buffer(c->exchange, &text);
+    exchange_reply_buffer(c->call.exchange, &text);
     buffer_release(&text);
 }
 
-/* Waits for the whole reply. */
-static void answer(struct chat_reply *c)
-{
-    enum reply_wait w;
-    while (c->error.problem == PROBLEM_NONE && !all_ended(c)) {
-        if (!pump(c, &w)) {
-            log_info("%s: the client hung up; cancelled", c->exchange->request_id);
-            exchange_drop(c->exchange);
-            return;
-        }
-    }
-    if (c->error.problem != PROBLEM_NONE)
-        exchange_fail(c->exchange, &c->error);
-    else
-        answer_whole(c);
-}
+static const struct call_steps chat_steps = {
+    .feed = chat_feed,
+    .ended = chat_ended,
+    .begin = chat_begin,
+    .end = chat_end,
+    .answer = chat_answer,
+    .close = chat_reply_close,
+};
 
 /* One engine request a choice. */
 static enum status submit(struct chat_reply *c, struct error *err)
 {
-    struct engine *engine = server_engine(c->exchange->server);
-    if (reply_open(&c->reply, c->request.choices, err))
+    struct engine *engine = server_engine(c->call.exchange->server);
+    if (reply_open(&c->call.reply, c->call.exchange, c->request.choices, err))
         return err->status;
+    if (c->request.progress)
+        reply_want_scales(c->call.reply);
     for (int i = 0; i < c->request.choices; i++)
         chat_choice_init(&c->choice[i], &c->request, engine_tokenizer(engine));
     for (int i = 0; i < c->request.choices; i++) {
@@ -268,7 +261,8 @@ static enum status submit(struct chat_reply *c, struct error *err)
             c->request.request = NULL;
         if (!request)
             return error_set(err, STATUS_NO_MEMORY, "no memory for %d choices", c->request.choices);
-        if (reply_submit(c->reply, engine, request, i, c->request.previews, err))
+        if (reply_submit(c->call.reply, engine, request, i,
+                         picture_output_previews(&c->request.output, c->request.previews), err))
             return err->status;
     }
     return STATUS_OK;
@@ -278,20 +272,13 @@ void chat_reply_run(struct exchange *x, struct chat_request *request)
 {
     struct chat_reply *c = xcalloc(1, sizeof *c);
     struct error err = {0};
-    c->exchange = x;
+    c->call = (struct call){.exchange = x, .steps = &chat_steps, .context = c};
     c->request = *request;
     *request = (struct chat_request){0};
     c->created = clock_unix();
     c->choice = xcalloc((size_t)c->request.choices, sizeof c->choice[0]);
     server_make_id(c->id, "chatcmpl-");
-    if (submit(c, &err)) {
-        http_error_from(&c->error, &err, "messages");
-        exchange_fail(x, &c->error);
-    } else if (c->request.stream) {
-        exchange_stream(x, (struct stream){chat_stream_next, chat_reply_close, c});
-        return;
-    } else {
-        answer(c);
-    }
-    chat_reply_close(c);
+    if (submit(c, &err))
+        http_error_from(&c->call.error, &err, "messages");
+    call_run(&c->call, c->request.stream);
 }

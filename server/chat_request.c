@@ -1,13 +1,11 @@
 #include "server/chat_request.h"
 
-#include "base/memory.h"
-#include "base/sha256.h"
 #include "engine/prompt.h"
 #include "server/message_read.h"
 #include "server/state.h"
+#include "server/text_read.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { DEFAULT_PICTURES = 4, MOST_PICTURES = 16, MOST_PREVIEWS = 9 };
@@ -22,93 +20,13 @@ void model_param_check(const struct server *server, const struct params *f)
                        server->model_name);
 }
 
-static void read_filter(const struct params *f, const struct model_config *config, struct text_options *text)
-{
-    text->filter.temperature = config->temperature;
-    text->filter.top_p = config->top_p;
-    text->filter.top_k = config->top_k;
-    param_number(f, "temperature", 0, 2, &text->filter.temperature);
-    param_positive(f, "top_p", 1, &text->filter.top_p);
-    param_int(f, "top_k", 0, INT32_MAX, &text->filter.top_k);
-    param_number(f, "min_p", 0, 1, &text->filter.min_p);
-    param_positive(f, "repetition_penalty", 10, &text->repetition_penalty);
-    param_number(f, "frequency_penalty", -2, 2, &text->frequency_penalty);
-    param_number(f, "presence_penalty", -2, 2, &text->presence_penalty);
-}
-
-/* A token id in decimal, and nothing else; -1 otherwise. */
-static int32_t read_id(const char *name, int vocab)
-{
-    size_t n = strspn(name, "0123456789");
-    if (n < 1 || n > 9 || name[n])
-        return -1;
-    long id = strtol(name, NULL, 10);
-    return id < vocab ? (int32_t)id : -1;
-}
-
-static void read_bias(const struct params *f, const struct model_config *config, struct text_options *text)
-{
-    json_t *map = param_object(f, "logit_bias"), *value;
-    const char *name;
-    size_t n = json_object_size(map);
-    if (n == 0)
-        return;
-    text->bias = try_calloc(n, sizeof text->bias[0]);
-    if (!text->bias) {
-        http_error_set(f->error, PROBLEM_MEMORY, NULL, "no memory for 'logit_bias'");
-        return;
-    }
-    json_object_foreach(map, name, value)
-    {
-        int32_t id = read_id(name, config->llm.vocab);
-        double bias = json_number_value(value);
-        if (id < 0)
-            param_fail(f, PROBLEM_INVALID, "logit_bias", "has '%.40s', which is not a token id below %d",
-                       name, config->llm.vocab);
-        else if (!json_is_number(value) || bias < -100 || bias > 100)
-            param_fail(f, PROBLEM_INVALID, "logit_bias", "must map token ids to numbers from -100 to 100");
-        text->bias[text->n_bias++] = (struct token_bias){id, (float)bias};
-    }
-}
-
-static void add_stop(const struct params *f, struct stop_list *stops, json_t *value)
-{
-    size_t n = json_string_length(value);
-    if (!json_is_string(value) || n == 0 || n > MAX_STOP_BYTES) {
-        param_fail(f, PROBLEM_INVALID, "stop", "must hold strings of 1 to %d bytes", MAX_STOP_BYTES);
-        return;
-    }
-    stop_list_add(stops, json_string_value(value), n);
-}
-
-static void read_stop(const struct params *f, struct stop_list *stops)
-{
-    json_t *value = param_find(f, "stop");
-    if (!value)
-        return;
-    if (json_is_string(value)) {
-        add_stop(f, stops, value);
-        return;
-    }
-    if (!json_is_array(value) || json_array_size(value) > MAX_STOPS) {
-        param_fail(f, PROBLEM_INVALID, "stop", "must be a string or an array of at most %d strings",
-                   MAX_STOPS);
-        return;
-    }
-    for (size_t i = 0; i < json_array_size(value); i++)
-        add_stop(f, stops, json_array_get(value, i));
-}
-
 static void read_lengths(const struct params *f, struct text_options *text)
 {
     int max = -1;
     param_int(f, "max_tokens", 1, INT32_MAX, &max);
     param_int(f, "max_completion_tokens", 1, INT32_MAX, &max);
     text->max_tokens = max;
-    param_int(f, "min_tokens", 0, INT32_MAX, &text->min_tokens);
-    if (max >= 0 && text->min_tokens > max)
-        param_fail(f, PROBLEM_INVALID, "min_tokens", "must not be over the limit of %d tokens", max);
-    param_bool(f, "ignore_eos", &text->ignore_end);
+    text_read_least(f, text);
 }
 
 static void read_logprobs(const struct params *f, struct text_options *text)
@@ -117,23 +35,6 @@ static void read_logprobs(const struct params *f, struct text_options *text)
     param_int(f, "top_logprobs", 0, 20, &text->top_logprobs);
     if (param_find(f, "top_logprobs") && !text->logprobs)
         param_fail(f, PROBLEM_INVALID, "top_logprobs", "needs 'logprobs': true");
-}
-
-/* What the engine does with the request among others. */
-static void read_scheduling(const struct params *f, struct request *request)
-{
-    const char *salt = NULL;
-    size_t length = 0;
-    param_int(f, "priority", INT32_MIN, INT32_MAX, &request->priority);
-    param_string(f, "cache_salt", &salt, &length);
-    if (!salt)
-        return;
-    struct sha256 hash;
-    uint8_t digest[SHA256_BYTES];
-    sha256_init(&hash);
-    sha256_add(&hash, salt, length);
-    sha256_finish(&hash, digest);
-    memcpy(request->cache_salt, digest, sizeof request->cache_salt);
 }
 
 /* What the reply may hold. Absent: text, and pictures where the model draws. */
@@ -176,6 +77,8 @@ static void read_drawing(struct chat_request *c, const struct params *f, bool ca
     param_choice(f, "mixed_format", formats, &format);
     c->format = (enum mixed_format)format;
     read_modalities(f, can_draw, draw);
+    if (c->output.animated && c->previews > 0)
+        param_fail(&inner, PROBLEM_INVALID, "partial_images", "must be 0 for 'gif', which shows every scale");
     if (!c->stream)
         c->previews = 0;
 }
@@ -210,6 +113,7 @@ static void read_streaming(struct chat_request *c, const struct params *f)
     json_t *options = param_object(f, "stream_options");
     struct params inner = {options, "stream_options.", f->error};
     param_bool(f, "stream", &c->stream);
+    param_bool(f, "return_progress", &c->progress);
     if (options && !c->stream)
         param_fail(f, PROBLEM_INVALID, "stream_options", "needs 'stream': true");
     param_bool(&inner, "include_usage", &c->include_usage);
@@ -247,12 +151,11 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     read_streaming(c, &f);
     seed_read(&f, &c->seed);
     c->request->text.seed = c->seed;
-    read_filter(&f, config, &c->request->text);
+    text_read_choosing(&f, config, &c->request->text);
     read_lengths(&f, &c->request->text);
     read_logprobs(&f, &c->request->text);
-    read_bias(&f, config, &c->request->text);
-    read_stop(&f, &c->stops);
-    read_scheduling(&f, c->request);
+    text_read_stop(&f, &c->stops);
+    text_read_scheduling(&f, c->request);
     read_drawing(c, &f, engine_picture_tokens(engine) > 0);
     refuse_unsupported(&f);
     param_int(&f, "n", 1, server->options.max_choices, &c->choices);

@@ -21,7 +21,7 @@ struct chat_request {
     struct stop_list stops;
     struct picture_output output;
     enum mixed_format format;
-    bool stream, include_usage, logprobs, service_tier;
+    bool stream, include_usage, logprobs, service_tier, progress;
     uint64_t seed; /* of text */
 };
 

@@ -115,6 +115,14 @@ static void look_for_stops(struct choice_text *c)
     }
 }
 
+void choice_text_follow(struct choice_text *c, int32_t id)
+{
+    struct buffer dropped;
+    buffer_init(&dropped, 65536);
+    text_stream_push(c->stream, id, &dropped);
+    buffer_release(&dropped);
+}
+
 void choice_text_push(struct choice_text *c, const struct event *e)
 {
     if (c->stopped)
@@ -153,4 +161,55 @@ json_t *choice_text_take_logprobs(struct choice_text *c, bool at_end)
     memmove(c->entry_at, c->entry_at + n, (c->n_entries - n) * sizeof c->entry_at[0]);
     c->n_entries -= n;
     return taken;
+}
+
+static size_t count_characters(const char *text, size_t from, size_t to)
+{
+    size_t n = 0;
+    for (size_t i = from; i < to; i++)
+        n += ((unsigned char)text[i] & 0xC0) != 0x80;
+    return n;
+}
+
+/* {token: logprob} of the likeliest and of the chosen one. */
+static json_t *legacy_top(json_t *entry)
+{
+    json_t *map = json_object(), *top = json_object_get(entry, "top_logprobs");
+    json_object_set(map, json_string_value(json_object_get(entry, "token")),
+                    json_object_get(entry, "logprob"));
+    for (size_t i = json_array_size(top); i-- > 0;) { /* of tokens spelt the same, the likeliest stays */
+        json_t *t = json_array_get(top, i);
+        json_object_set(map, json_string_value(json_object_get(t, "token")), json_object_get(t, "logprob"));
+    }
+    return map;
+}
+
+json_t *choice_text_take_legacy_logprobs(struct choice_text *c, bool at_end, size_t *offset)
+{
+    size_t n_before = c->n_entries;
+    if (n_before == 0)
+        return json_null();
+    size_t *at = xmalloc(n_before * sizeof at[0]);
+    memcpy(at, c->entry_at, n_before * sizeof at[0]);
+    json_t *entries = choice_text_take_logprobs(c, at_end), *entry;
+    json_t *tokens = json_array(), *logprobs = json_array(), *top = json_array(), *offsets = json_array();
+    size_t i;
+    json_array_foreach(entries, i, entry)
+    {
+        *offset += at[i] > c->counted ? count_characters(c->text.data, c->counted, at[i]) : 0;
+        c->counted = at[i];
+        json_array_append(tokens, json_object_get(entry, "token"));
+        json_array_append(logprobs, json_object_get(entry, "logprob"));
+        json_array_append_new(top, legacy_top(entry));
+        json_array_append_new(offsets, json_integer((json_int_t)*offset));
+    }
+    bool none = json_array_size(entries) == 0;
+    json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logprobs,
+                             "top_logprobs", top, "text_offset", offsets);
+    json_decref(entries);
+    free(at);
+    if (!none)
+        return json;
+    json_decref(json);
+    return json_null();
 }

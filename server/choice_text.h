@@ -29,6 +29,7 @@ struct choice_text {
     json_t *entries;  /* log-probabilities held back: [token, logprob, bytes, top_logprobs] objects */
     size_t *entry_at; /* where in the text each one's token began */
     size_t n_entries, entry_capacity;
+    size_t counted; /* bytes of text whose characters the caller of take_legacy_logprobs knows */
 };
 
 /* tokenizer and stops must outlive it. */
@@ -36,11 +37,18 @@ void choice_text_init(struct choice_text *, const struct tokenizer *, const stru
                       bool logprobs);
 void choice_text_release(struct choice_text *);
 
+/* The text goes on where a prompt that ends in this id left off: a tokenizer that drops the first token's
+ * space must not drop it here. Before the first push. */
+void choice_text_follow(struct choice_text *, int32_t id);
 /* Takes an EVENT_TOKEN. */
 void choice_text_push(struct choice_text *, const struct event *);
 /* A picture or the end has come: nothing that was held back can become a stop string any more. */
 void choice_text_flush(struct choice_text *, bool at_end);
 /* The log-probabilities of the text shown so far that were not taken yet, as a new array (perhaps empty). */
 json_t *choice_text_take_logprobs(struct choice_text *, bool at_end);
+/* The same as {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, as /v1/completions has it; null
+ * when there are none. *offset: where in the reply's text, in characters, the last taken token begins; 0
+ * before the first call. */
+json_t *choice_text_take_legacy_logprobs(struct choice_text *, bool at_end, size_t *offset);
 
 #endif

@@ -3,7 +3,14 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
+#include "server/access.h"
+#include "server/access_headers.h"
+#include "server/access_log.h"
 #include "server/connection_check.h"
+#include "server/gzip.h"
+#include "server/keys.h"
+#include "server/meter.h"
+#include "server/metrics.h"
 #include "server/route.h"
 #include "server/sse.h"
 
@@ -19,8 +26,13 @@ enum {
     HEADER_BYTES = 64 << 10, /* of a connection: request line and headers must fit in it */
     STACK_BYTES = 2 << 20,   /* of a connection's thread */
     BLOCK_BYTES = 32 << 10,  /* of a stream, at once */
+    REFUSED_BYTES = 1 << 20, /* a body that is not wanted is read up to that, so that the refusal is seen */
+    CLIENT_LEFT = 499,       /* in the log and in the metrics */
     DISCARD_TIMES = 4,       /* times the limit that a body of unknown length is read on, to be answered */
 };
+
+/* Of GnuTLS: its own choice, from TLS 1.2 on. */
+#define TLS_PRIORITIES "NORMAL:-VERS-ALL:+VERS-TLS1.3:+VERS-TLS1.2"
 
 /* A request as it comes in. */
 struct incoming {
@@ -78,6 +90,29 @@ static void on_free_stream(void *context)
     free(o);
 }
 
+static const char *header(const struct incoming *in, const char *name)
+{
+    return MHD_lookup_connection_value(in->connection, MHD_HEADER_KIND, name);
+}
+
+/* True when the body is compressed now. */
+static bool compress(struct incoming *in)
+{
+    struct answer *a = &in->x.answer;
+    size_t length = a->length;
+    if (a->stream.next || a->status == MHD_HTTP_NOT_MODIFIED ||
+        !gzip_wanted(header(in, MHD_HTTP_HEADER_ACCEPT_ENCODING)) ||
+        !gzip_worth(a->content_type, a->body, a->length))
+        return false;
+    char *small = gzip_make(a->body, &length);
+    if (!small)
+        return false;
+    free(a->body);
+    a->body = small;
+    a->length = length;
+    return true;
+}
+
 static struct MHD_Response *make_response(struct incoming *in)
 {
     struct answer *a = &in->x.answer;
@@ -128,8 +163,25 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
     if (a->retry_after)
         add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, a->retry_after);
+    if (a->cache_seconds) {
+        char text[48];
+        snprintf(text, sizeof text, "private, max-age=%d, immutable", a->cache_seconds);
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CACHE_CONTROL, text);
+    }
     if (a->close_connection)
         MHD_add_response_header(r, MHD_HTTP_HEADER_CONNECTION, "close");
+}
+
+/* The same page in other bytes: its tag is a weak one. */
+static void mark_compressed(struct MHD_Response *r, const struct answer *a)
+{
+    char tag[128];
+    MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, "gzip");
+    if (!a->etag)
+        return;
+    snprintf(tag, sizeof tag, "W/%s", a->etag);
+    MHD_del_response_header(r, MHD_HTTP_HEADER_ETAG, a->etag);
+    MHD_add_response_header(r, MHD_HTTP_HEADER_ETAG, tag);
 }
 
 /* MHD_NO drops the connection. */
@@ -137,30 +189,43 @@ static enum MHD_Result send_answer(struct incoming *in)
 {
     struct exchange *x = &in->x;
     bool streams = x->answer.stream.next != NULL;
-    log_debug("%s %s %s: %d after %lld ms", x->request_id, x->method, streams ? "stream" : "reply",
-              x->answer.status, (long long)((clock_ns() - x->started_ns) / 1000000));
     if (x->answer.status == 0)
         return MHD_NO;
+    bool compressed = compress(in);
     struct MHD_Response *r = make_response(in);
     if (!r)
         return MHD_NO;
     add_headers(r, x, streams);
+    access_headers_add(r, in->connection, x);
+    if (compressed)
+        mark_compressed(r, &x->answer);
+    if (!streams && x->answer.length > 0)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_VARY, MHD_HTTP_HEADER_ACCEPT_ENCODING);
     enum MHD_Result result = MHD_queue_response(in->connection, (unsigned)x->answer.status, r);
     MHD_destroy_response(r);
     return result;
 }
 
-static enum MHD_Result refuse(struct incoming *in)
+static enum MHD_Result refuse(struct incoming *in, bool close_connection)
 {
     exchange_fail(&in->x, &in->error);
-    in->x.answer.close_connection = true;
+    in->x.answer.close_connection = close_connection;
     return send_answer(in);
+}
+
+/* A caller without key, or over a limit, sees the refusal for sure and keeps the connection where the body is
+ * small. */
+static bool may_read_on(const struct incoming *in, size_t declared)
+{
+    bool polite = in->error.problem == PROBLEM_KEY || in->error.problem == PROBLEM_BUSY;
+    return polite && declared <= REFUSED_BYTES && !header(in, MHD_HTTP_HEADER_TRANSFER_ENCODING) &&
+           !header(in, MHD_HTTP_HEADER_EXPECT);
 }
 
 /* The client's id, if it is up to 128 printable characters. */
 static void choose_request_id(struct incoming *in)
 {
-    const char *given = MHD_lookup_connection_value(in->connection, MHD_HEADER_KIND, "x-request-id");
+    const char *given = header(in, "x-request-id");
     size_t n = given ? strlen(given) : 0;
     bool good = n >= 1 && n < sizeof in->x.request_id;
     for (size_t i = 0; good && i < n; i++)
@@ -210,14 +275,17 @@ static struct incoming *incoming_new(struct server *server, struct MHD_Connectio
     struct incoming *in = xcalloc(1, sizeof *in);
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+    const char *host = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "Host");
     in->connection = connection;
     in->x = (struct exchange){.server = server,
                               .method = method,
                               .path = unescape_path(url),
+                              .host = host ? host : "",
                               .if_none_match = MHD_lookup_connection_value(connection, MHD_HEADER_KIND,
                                                                            MHD_HTTP_HEADER_IF_NONE_MATCH),
                               .started_ns = clock_ns(),
                               .socket = info ? info->connect_fd : -1};
+    in->x.route = route_find(method, in->x.path);
     buffer_init(&in->x.body, server->options.max_body_bytes);
     choose_request_id(in);
     return in;
@@ -260,8 +328,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
     if (!in) {
         size_t declared;
         *state = in = incoming_new(server, connection, url, method);
-        connection_check(connection, server, method, version, &declared, &in->error);
-        return in->error.problem == PROBLEM_NONE ? MHD_YES : refuse(in);
+        connection_check(connection, server, in->x.path, method, version, &declared, &in->error);
+        if (in->error.problem == PROBLEM_NONE)
+            access_check(&in->x, header(in, MHD_HTTP_HEADER_AUTHORIZATION), header(in, "x-request-timeout"),
+                         &in->error);
+        return in->error.problem == PROBLEM_NONE || may_read_on(in, declared) ? MHD_YES : refuse(in, true);
     }
     if (*n) {
         enum MHD_Result result = take_body(in, bytes, *n);
@@ -269,10 +340,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
         return result;
     }
     if (in->error.problem != PROBLEM_NONE)
-        return refuse(in);
+        return refuse(in, in->error.problem != PROBLEM_KEY && in->error.problem != PROBLEM_BUSY);
     in->working = true;
     atomic_fetch_add(&server->working, 1);
     pause_timeout(connection);
+    access_log_body(&in->x);
     route_run(&in->x);
     restart_timeout(connection);
     return send_answer(in);
@@ -284,12 +356,15 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
     struct server *server = context;
     struct incoming *in = *state;
     (void)connection;
-    (void)code;
     if (!in)
         return;
+    bool sent = code == MHD_REQUEST_TERMINATED_COMPLETED_OK && in->x.answer.status > 0;
+    access_log(&in->x, sent ? in->x.answer.status : CLIENT_LEFT);
     if (in->x.answer.stream.next)
         in->x.answer.stream.close(in->x.answer.stream.context);
     exchange_drop_body(&in->x);
+    meter_drop(in->x.meter);
+    api_key_drop(in->x.key);
     if (in->working)
         atomic_fetch_sub(&server->working, 1);
     free(in->x.answer.body);
@@ -308,10 +383,21 @@ static void on_log(void *context, const char *format, va_list args)
     log_debug("http: %s", line);
 }
 
+static void on_connection(void *context, struct MHD_Connection *connection, void **state,
+                          enum MHD_ConnectionNotificationCode code)
+{
+    struct server *server = context;
+    bool opened = code == MHD_CONNECTION_NOTIFY_STARTED;
+    (void)connection;
+    (void)state;
+    atomic_fetch_add(&server->metrics->connections, opened ? 1 : -1);
+    atomic_fetch_add(&server->metrics->accepted, opened ? 1 : 0);
+}
+
 struct MHD_Daemon *connection_listen(struct server *server, int socket)
 {
-    const unsigned flags =
-        MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ERROR_LOG;
+    const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
+                           MHD_USE_ERROR_LOG | (server->tls_cert ? MHD_USE_TLS : 0);
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, socket, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, server->options.max_connections, NULL},
@@ -319,10 +405,13 @@ struct MHD_Daemon *connection_listen(struct server *server, int socket)
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADER_BYTES, NULL},
         {MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
+        {server->tls_cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, server->tls_cert},
+        {MHD_OPTION_HTTPS_MEM_KEY, 0, server->tls_key},
+        {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };
     return MHD_start_daemon(flags, 0, NULL, NULL, on_request, server, MHD_OPTION_EXTERNAL_LOGGER, on_log,
                             NULL, MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL,
-                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_ARRAY, options,
-                            MHD_OPTION_END);
+                            MHD_OPTION_NOTIFY_COMPLETED, on_completed, server, MHD_OPTION_NOTIFY_CONNECTION,
+                            on_connection, server, MHD_OPTION_ARRAY, options, MHD_OPTION_END);
 }

@@ -9,7 +9,7 @@
 struct MHD_Connection;
 
 /* At the first handler call, before any body. *declared: Content-Length, or 0. */
-void connection_check(struct MHD_Connection *, const struct server *, const char *method, const char *version,
-                      size_t *declared, struct http_error *);
+void connection_check(struct MHD_Connection *, const struct server *, const char *path, const char *method,
+                      const char *version, size_t *declared, struct http_error *);
 
 #endif

@@ -101,8 +101,7 @@ enum status data_url_decode(const char *url, size_t length, struct buffer *out, 
     enum { LONGEST_HEAD = 256 };
     static const char scheme[] = "data:", coding[] = ";base64";
     if (length < 5 || strncasecmp(url, scheme, 5) != 0)
-        return error_set(err, STATUS_BAD_REQUEST,
-                         "only data: URLs are enabled on this server, as in data:image/png;base64,...");
+        return error_set(err, STATUS_BAD_REQUEST, "expected a URL such as data:image/png;base64,...");
     size_t look = length < LONGEST_HEAD ? length : LONGEST_HEAD;
     const char *comma = memchr(url, ',', look);
     if (!comma)

@@ -10,10 +10,16 @@ void endpoint_page(struct exchange *, const char *rest);
 void endpoint_page_file(struct exchange *, const char *name);
 void endpoint_health(struct exchange *, const char *rest); /* also while loading and draining */
 void endpoint_live(struct exchange *, const char *rest);
+void endpoint_metrics(struct exchange *, const char *rest); /* likewise; server/metrics_text.c */
 void endpoint_models(struct exchange *, const char *rest);
 void endpoint_model(struct exchange *, const char *rest);
 void endpoint_chat(struct exchange *, const char *rest);
+void endpoint_completions(struct exchange *, const char *rest);
 void endpoint_images(struct exchange *, const char *rest);
+void endpoint_picture(struct exchange *, const char *rest);
+void endpoint_file(struct exchange *, const char *rest);
+void endpoint_not_offered(struct exchange *, const char *rest); /* OpenAI's, not ours yet */
+void endpoint_openapi(struct exchange *, const char *rest);
 void endpoint_tokenize(struct exchange *, const char *rest);
 void endpoint_detokenize(struct exchange *, const char *rest);
 

@@ -55,6 +55,8 @@ void exchange_fail(struct exchange *x, const struct http_error *e)
     char *text = http_error_body(e, &length);
     exchange_reply_text(x, http_error_status(e), "application/json", text, length);
     x->answer.retry_after = http_error_retry_after(e);
+    if (e->problem == PROBLEM_BUSY && e->retry_after == 0)
+        x->answer.retry_after = server_queue_seconds(x->server);
 }
 
 void exchange_stream(struct exchange *x, struct stream stream)

@@ -11,6 +11,8 @@
 #include <stdint.h>
 
 struct server;
+struct api_key;
+struct meter;
 
 enum stream_step {
     STREAM_MORE,   /* out holds something to send */
@@ -41,6 +43,7 @@ struct answer {
     const struct answer_header
         *headers;          /* further ones, up to a NULL name; NULL = none; outlive the answer */
     int retry_after;       /* 0 = no such header */
+    int cache_seconds;     /* the client may keep it that long; 0 = nothing is said */
     bool close_connection; /* the rest of the request cannot be trusted */
 };
 
@@ -50,11 +53,16 @@ struct exchange {
     char *path;                /* unescaped, without the query */
     char request_id[129];      /* the client's, or made here */
     const char *if_none_match; /* that header, or NULL; libmicrohttpd's */
+    const char *host;          /* the Host header, or "" */
     int64_t started_ns;
     int socket; /* to see whether the client is still there */
     struct buffer body;
     size_t budgeted; /* bytes of the server's body budget held */
     struct answer answer;
+    int route;           /* of route.h, by path and method */
+    struct api_key *key; /* whose it is, held; NULL where none is needed */
+    struct meter *meter; /* what its work took, held; NULL before any */
+    int64_t deadline_ns; /* the engine's answer comes by then or not at all; 0 = none */
 };
 
 /* The body was read and may go: a long reply need not hold it. */

@@ -6,20 +6,48 @@
 
 #include <stdlib.h>
 
-/* A step of a large model on a small machine takes long; nothing takes that long. */
-enum { STUCK_SECONDS = 300 };
-
-static bool is_stuck(struct engine *engine)
+static bool is_stuck(const struct server *server)
 {
     struct engine_status s;
-    engine_look(engine, &s);
-    return s.stepping && clock_ns() - s.heartbeat_ns > (int64_t)STUCK_SECONDS * 1000000000;
+    engine_look(server_engine(server), &s);
+    return s.stepping && clock_ns() - s.heartbeat_ns > (int64_t)server->options.stuck_seconds * 1000000000;
+}
+
+/* How loading stands: seconds left are -1 while nothing can be said. */
+struct loading {
+    const char *phase;
+    double fraction;
+    int seconds_left;
+};
+
+static struct loading look_at_loading(struct server *server)
+{
+    double fraction = atomic_load(&server->progress), spent = (double)(clock_ns() - server->opened_ns) * 1e-9;
+    struct loading l = {"opening the checkpoint", fraction, -1};
+    if (fraction > 0)
+        l.phase = fraction < 1 ? "loading weights" : "preparing";
+    if (fraction >= 0.01)
+        l.seconds_left = (int)(spent / fraction * (1 - fraction) + 0.5);
+    return l;
 }
 
 static void loading_problem(struct server *server, struct http_error *e)
 {
-    http_error_set(e, PROBLEM_LOADING, NULL, "the model is loading (%d %%); try again soon",
-                   (int)(atomic_load(&server->progress) * 100));
+    struct loading l = look_at_loading(server);
+    http_error_set(e, PROBLEM_LOADING, NULL, "the model is loading (%s, %d %%); try again soon", l.phase,
+                   (int)(l.fraction * 100));
+    if (l.seconds_left >= 0)
+        e->retry_after = l.seconds_left < 1 ? 1 : l.seconds_left > 60 ? 60 : l.seconds_left;
+}
+
+static void add_progress(struct server *server, json_t *json)
+{
+    struct loading l = look_at_loading(server);
+    json_object_set_new(json, "phase", json_string(l.phase));
+    json_object_set_new(json, "progress", json_real(l.fraction));
+    json_object_set_new(json, "percent", json_integer((int)(l.fraction * 100)));
+    json_object_set_new(json, "seconds_left",
+                        l.seconds_left < 0 ? json_null() : json_integer(l.seconds_left));
 }
 
 /* 503 with the reason; the error beside it, as everywhere. */
@@ -29,7 +57,8 @@ static void answer_not_ready(struct exchange *x, const char *status, const struc
     char *body = http_error_body(e, &length);
     json_t *json = json_loadb(body, length, 0, NULL);
     json_object_set_new(json, "status", json_string(status));
-    json_object_set_new(json, "progress", json_real(atomic_load(&x->server->progress)));
+    if (e->problem == PROBLEM_LOADING)
+        add_progress(x->server, json);
     exchange_fail(x, e);
     free(body);
     exchange_reply_json(x, http_error_status(e), json);
@@ -53,15 +82,20 @@ void endpoint_health(struct exchange *x, const char *rest)
     (void)rest;
     if (refuse_unready(x))
         return;
-    struct engine *engine = server_engine(x->server);
     struct engine_status s;
-    if (is_stuck(engine)) {
-        struct http_error e = {0};
-        http_error_set(&e, PROBLEM_MEMORY, NULL, "the engine has made no step for %d seconds", STUCK_SECONDS);
+    struct http_error e = {0};
+    if (atomic_load(&x->server->stopping)) {
+        http_error_set(&e, PROBLEM_DRAINING, NULL, "the server is about to shut down");
+        answer_not_ready(x, "draining", &e);
+        return;
+    }
+    if (is_stuck(x->server)) {
+        http_error_set(&e, PROBLEM_STUCK, NULL, "the engine has made no step for %d seconds",
+                       x->server->options.stuck_seconds);
         answer_not_ready(x, "stuck", &e);
         return;
     }
-    engine_look(engine, &s);
+    engine_look(server_engine(x->server), &s);
     exchange_reply_json(x, 200,
                         json_pack("{s:s, s:s, s:i, s:i}", "status", "ok", "model", x->server->model_name,
                                   "running", s.running, "waiting", s.waiting));

@@ -19,9 +19,11 @@ static const struct {
     [PROBLEM_INVALID] = {400, "invalid_request_error", NULL, 0},
     [PROBLEM_JSON] = {400, "invalid_request_error", "invalid_json", 0},
     [PROBLEM_UNSUPPORTED] = {400, "invalid_request_error", "unsupported_parameter", 0},
+    [PROBLEM_OPERATION] = {400, "invalid_request_error", "unsupported_operation", 0},
     [PROBLEM_CONTEXT] = {400, "invalid_request_error", "context_length_exceeded", 0},
     [PROBLEM_IMAGE] = {400, "invalid_request_error", "invalid_image", 0},
     [PROBLEM_HTTP] = {400, "invalid_request_error", "invalid_http", 0},
+    [PROBLEM_KEY] = {401, "invalid_request_error", "invalid_api_key", 0},
     [PROBLEM_FORBIDDEN] = {403, "invalid_request_error", "forbidden", 0},
     [PROBLEM_PATH] = {404, "invalid_request_error", NULL, 0},
     [PROBLEM_MODEL] = {404, "invalid_request_error", "model_not_found", 0},
@@ -33,6 +35,7 @@ static const struct {
     [PROBLEM_MEMORY] = {503, "service_unavailable", "server_is_overloaded", 2},
     [PROBLEM_LOADING] = {503, "service_unavailable", "loading", 2},
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
+    [PROBLEM_STUCK] = {503, "service_unavailable", "engine_stuck", 10},
     [PROBLEM_TIMEOUT] = {504, "server_error", "timeout", 0},
 };
 
@@ -76,7 +79,7 @@ int http_error_status(const struct http_error *e)
 
 int http_error_retry_after(const struct http_error *e)
 {
-    return problems[e->problem].retry_after;
+    return e->retry_after ? e->retry_after : problems[e->problem].retry_after;
 }
 
 /* A JSON string of text that may have been cut inside a character, or quote what is not UTF-8. */

@@ -13,9 +13,11 @@ enum problem {
     PROBLEM_INVALID,     /* a field is wrong */
     PROBLEM_JSON,        /* the body is not JSON */
     PROBLEM_UNSUPPORTED, /* a field that would change the result and is not offered */
+    PROBLEM_OPERATION,   /* an endpoint that is not offered */
     PROBLEM_CONTEXT,     /* longer than the model's context */
     PROBLEM_IMAGE,       /* a picture that cannot be used */
     PROBLEM_HTTP,        /* framing that two parties could read differently */
+    PROBLEM_KEY,         /* no key, or none that we know */
     PROBLEM_FORBIDDEN,
     PROBLEM_PATH,
     PROBLEM_MODEL,
@@ -27,6 +29,7 @@ enum problem {
     PROBLEM_MEMORY,
     PROBLEM_LOADING,
     PROBLEM_DRAINING,
+    PROBLEM_STUCK,   /* the engine has stopped moving */
     PROBLEM_TIMEOUT, /* the request's own deadline */
     N_PROBLEMS,
 };
@@ -35,6 +38,7 @@ struct http_error {
     enum problem problem;
     char param[128]; /* the field that is meant; "" = null */
     char message[400];
+    int retry_after; /* seconds; 0 = as usual for the problem */
 };
 
 /* Writes a problem down; the first one stays, so that readers may go on and check once. param may be NULL. */

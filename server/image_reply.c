@@ -1,9 +1,9 @@
 #include "server/image_reply.h"
 
 #include "base/clock.h"
-#include "base/log.h"
 #include "base/memory.h"
-#include "server/reply.h"
+#include "server/call.h"
+#include "server/picture_link.h"
 #include "server/sse.h"
 #include "server/state.h"
 
@@ -11,26 +11,26 @@
 #include <stdlib.h>
 
 struct image_reply {
-    struct exchange *exchange;
+    struct call call;
     struct image_request request;
-    struct reply *reply;
-    struct http_error error; /* what ended it early */
     struct reply_usage usage;
     uint64_t seed;
     int64_t created;
-    json_t *data;       /* [request.pictures] entries, null until drawn */
-    int *previews_sent; /* [request.pictures] */
-    bool *has_ended;    /* [request.pictures] */
+    json_t *data;                  /* [request.pictures] entries, null until drawn */
+    int *previews_sent;            /* [request.pictures] */
+    bool *has_ended;               /* [request.pictures] */
+    struct picture_frames *frames; /* [request.pictures] */
     int n_ended;
     char size[24], native_size[24]; /* "256x256" */
-    struct buffer *out;             /* of the step of a stream that runs */
-    bool ended;
 };
 
 static void image_reply_close(void *context)
 {
     struct image_reply *c = context;
-    reply_close(c->reply);
+    reply_close(c->call.reply);
+    for (int i = 0; i < c->request.pictures; i++)
+        picture_frames_release(&c->frames[i]);
+    free(c->frames);
     image_request_release(&c->request);
     json_decref(c->data);
     free(c->previews_sent);
@@ -38,23 +38,39 @@ static void image_reply_close(void *context)
     free(c);
 }
 
-/* {"b64_json", "seed", "ordinal"}, or NULL with the error noted. */
-static json_t *picture_json(struct image_reply *c, const struct event *e)
+/* The picture itself, or a link to it. */
+static enum status append_picture(struct image_reply *c, const struct event *e,
+                                  const struct picture_frames *frames, struct buffer *out, struct error *err)
+{
+    const struct picture_output *output = &c->request.output;
+    if (!c->request.link)
+        return picture_output_base64(output, e, frames, out, err);
+    struct buffer file;
+    buffer_init(&file, SSE_BUFFER_BYTES);
+    if (picture_output_file(output, e, frames, &file, err) == STATUS_OK)
+        picture_link_append(c->call.exchange, picture_output_type(output), &file, out, err);
+    buffer_release(&file);
+    return err->status;
+}
+
+/* {"b64_json" or "url", "seed", "ordinal"}, or NULL with the error noted. */
+static json_t *picture_json(struct image_reply *c, int index, const struct event *e)
 {
     struct error err = {0};
-    struct buffer base64;
+    struct buffer text;
     json_t *json = NULL;
-    buffer_init(&base64, SSE_BUFFER_BYTES);
-    if (picture_output_append(&c->request.output, e, &base64, &err))
+    buffer_init(&text, SSE_BUFFER_BYTES);
+    if (append_picture(c, e, &c->frames[index], &text, &err))
         goto out;
-    json = json_pack("{s:o, s:I, s:I}", "b64_json", json_stringn_nocheck(base64.data, base64.length), "seed",
-                     (json_int_t)e->seed, "ordinal", (json_int_t)e->ordinal);
+    json = json_pack("{s:o, s:I, s:I}", c->request.link ? "url" : "b64_json",
+                     json_stringn_nocheck(text.data, text.length), "seed", (json_int_t)e->seed, "ordinal",
+                     (json_int_t)e->ordinal);
     if (!json)
         error_set(&err, STATUS_NO_MEMORY, "no memory for a picture");
 out:
     if (err.status)
-        http_error_from(&c->error, &err, NULL);
-    buffer_release(&base64);
+        http_error_from(&c->call.error, &err, c->request.link ? "response_format" : NULL);
+    buffer_release(&text);
     return json;
 }
 
@@ -62,8 +78,8 @@ out:
 static void describe(const struct image_reply *c, json_t *json)
 {
     json_object_set_new(json, "background", json_string("opaque"));
-    json_object_set_new(json, "output_format", json_string(picture_format_name(c->request.output.format)));
-    json_object_set_new(json, "quality", json_string("auto"));
+    json_object_set_new(json, "output_format", json_string(picture_output_type(&c->request.output)));
+    json_object_set_new(json, "quality", json_string(c->request.quality));
     json_object_set_new(json, "size", json_string(c->size));
     json_object_set_new(json, "native_size", json_string(c->native_size));
 }
@@ -88,12 +104,15 @@ static void send_picture(struct image_reply *c, int index, const struct event *e
         struct reply_usage usage = {.picture_tokens = (int)e->n_codes};
         json_object_set_new(json, "usage", usage_images_json(&prompt, &usage));
     }
-    sse_append(c->out, name, json);
+    sse_append(c->call.out, name, json);
 }
 
 static void take_picture(struct image_reply *c, int index, const struct event *e)
 {
-    json_t *json = picture_json(c, e);
+    if (picture_output_keep(&c->request.output, e, &c->frames[index]))
+        return;
+    json_t *json = picture_json(c, index, e);
+    picture_frames_release(&c->frames[index]);
     if (!json)
         return;
     if (c->request.stream)
@@ -102,10 +121,10 @@ static void take_picture(struct image_reply *c, int index, const struct event *e
         json_array_set_new(c->data, (size_t)index, json);
 }
 
-static void feed(void *context, const struct reply_event *e)
+static void image_feed(void *context, const struct reply_event *e)
 {
     struct image_reply *c = context;
-    if (c->error.problem != PROBLEM_NONE || c->has_ended[e->choice])
+    if (c->call.error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
     case EVENT_TOKEN:
@@ -122,44 +141,19 @@ static void feed(void *context, const struct reply_event *e)
                 (struct prompt_usage){e->event.usage.prompt_tokens, e->event.usage.prompt_picture_tokens,
                                       e->event.usage.cached_tokens};
         return;
-    case EVENT_FAILED: http_error_from(&c->error, e->event.error, NULL); return;
+    case EVENT_FAILED: http_error_from(&c->call.error, e->event.error, NULL); return;
     }
 }
 
-/* Waits for events and feeds them. False once the client is gone. */
-static bool pump(struct image_reply *c, enum reply_wait *w)
+static bool image_ended(void *context)
 {
-    *w = reply_pump(c->reply, c->exchange, SSE_PING_SECONDS, feed, c);
-    if (*w == REPLY_ENDED)
-        http_error_set(&c->error, PROBLEM_DRAINING, NULL, "the server is shutting down");
-    if (reply_broken(c->reply))
-        http_error_set(&c->error, PROBLEM_MEMORY, NULL, "the reply could not be kept until it was read");
-    if (*w == REPLY_GONE)
-        log_info("%s: the client hung up; cancelled", c->exchange->request_id);
-    return *w != REPLY_GONE;
+    const struct image_reply *c = context;
+    return c->n_ended == c->request.pictures;
 }
 
-static enum stream_step image_stream_next(void *context, struct buffer *out)
+static void image_answer(void *context)
 {
     struct image_reply *c = context;
-    enum reply_wait w;
-    c->out = out;
-    while (out->length == 0) {
-        if (c->ended)
-            return STREAM_END;
-        if (!pump(c, &w))
-            return STREAM_BROKEN;
-        c->ended = c->error.problem != PROBLEM_NONE || c->n_ended == c->request.pictures;
-        if (c->error.problem != PROBLEM_NONE)
-            sse_append_error(out, &c->error);
-        else if (w == REPLY_IDLE)
-            sse_append_ping(out);
-    }
-    return buffer_failed(out) ? STREAM_BROKEN : STREAM_MORE;
-}
-
-static void answer_whole(struct image_reply *c)
-{
     json_t *json =
         json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
                   usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
@@ -168,30 +162,22 @@ static void answer_whole(struct image_reply *c)
     buffer_init(&text, SSE_BUFFER_BYTES);
     json_append(&text, json);
     json_decref(json);
-    exchange_reply_buffer(c->exchange, &text);
+    exchange_reply_buffer(c->call.exchange, &text);
     buffer_release(&text);
 }
 
-static void answer(struct image_reply *c)
-{
-    enum reply_wait w;
-    while (c->error.problem == PROBLEM_NONE && c->n_ended < c->request.pictures) {
-        if (!pump(c, &w)) {
-            exchange_drop(c->exchange);
-            return;
-        }
-    }
-    if (c->error.problem != PROBLEM_NONE)
-        exchange_fail(c->exchange, &c->error);
-    else
-        answer_whole(c);
-}
+static const struct call_steps image_steps = {
+    .feed = image_feed,
+    .ended = image_ended,
+    .answer = image_answer,
+    .close = image_reply_close,
+};
 
 /* The k-th picture is the k-th choice: its random numbers are its own, the seed is everyone's. */
 static enum status submit(struct image_reply *c, struct error *err)
 {
-    struct engine *engine = server_engine(c->exchange->server);
-    if (reply_open(&c->reply, c->request.pictures, err))
+    struct engine *engine = server_engine(c->call.exchange->server);
+    if (reply_open(&c->call.reply, c->call.exchange, c->request.pictures, err))
         return err->status;
     for (int i = 0; i < c->request.pictures; i++) {
         bool last = i == c->request.pictures - 1;
@@ -200,7 +186,8 @@ static enum status submit(struct image_reply *c, struct error *err)
             c->request.request = NULL;
         if (!request)
             return error_set(err, STATUS_NO_MEMORY, "no memory for %d pictures", c->request.pictures);
-        if (reply_submit(c->reply, engine, request, i, c->request.previews, err))
+        if (reply_submit(c->call.reply, engine, request, i,
+                         picture_output_previews(&c->request.output, c->request.previews), err))
             return err->status;
     }
     return STATUS_OK;
@@ -210,13 +197,14 @@ static struct image_reply *image_reply_new(struct exchange *x, struct image_requ
 {
     struct image_reply *c = xcalloc(1, sizeof *c);
     int side = engine_picture_side(server_engine(x->server));
-    c->exchange = x;
+    c->call = (struct call){.exchange = x, .steps = &image_steps, .context = c};
     c->request = *request;
     *request = (struct image_request){0};
     c->created = clock_unix();
     c->seed = c->request.request->draw.seed;
     c->data = json_array();
     c->previews_sent = xcalloc((size_t)c->request.pictures, sizeof c->previews_sent[0]);
+    c->frames = xcalloc((size_t)c->request.pictures, sizeof c->frames[0]);
     c->has_ended = xcalloc((size_t)c->request.pictures, sizeof c->has_ended[0]);
     for (int i = 0; i < c->request.pictures; i++)
         json_array_append_new(c->data, json_null());
@@ -230,14 +218,7 @@ void image_reply_run(struct exchange *x, struct image_request *request)
 {
     struct image_reply *c = image_reply_new(x, request);
     struct error err = {0};
-    if (submit(c, &err)) {
-        http_error_from(&c->error, &err, "prompt");
-        exchange_fail(x, &c->error);
-    } else if (c->request.stream) {
-        exchange_stream(x, (struct stream){image_stream_next, image_reply_close, c});
-        return;
-    } else {
-        answer(c);
-    }
-    image_reply_close(c);
+    if (submit(c, &err))
+        http_error_from(&c->call.error, &err, "prompt");
+    call_run(&c->call, c->request.stream);
 }

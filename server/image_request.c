@@ -16,23 +16,51 @@ static size_t count_characters(const char *s, size_t length)
     return n;
 }
 
+/* Presets of sampling. What the request says itself wins. */
+static void read_quality(struct image_request *r, const struct params *f)
+{
+    static const struct {
+        const char *echoed;
+        float guidance;
+        int top_k;
+    } presets[] = {{"auto", 1.5f, 900}, {"low", 0, 900},       {"medium", 1.5f, 900},
+                   {"high", 3.0f, 600}, {"medium", 1.5f, 900}, {"high", 3.0f, 600}};
+    static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
+    int quality = 0;
+    param_choice(f, "quality", qualities, &quality);
+    r->quality = presets[quality].echoed;
+    r->request->draw.guidance = presets[quality].guidance;
+    r->request->draw.filter.top_k = presets[quality].top_k;
+}
+
 /* Fields whose values are checked and change nothing, or that have one possible value. */
 static void read_formalities(const struct params *f)
 {
-    static const char *const responses[] = {"b64_json", "url", NULL};
     static const char *const backgrounds[] = {"auto", "opaque", "transparent", NULL};
-    static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
     static const char *const moderations[] = {"auto", "low", NULL};
-    int response = 0, background = 0, ignored = 0;
-    param_choice(f, "response_format", responses, &response);
+    int background = 0, ignored = 0;
     param_choice(f, "background", backgrounds, &background);
-    param_choice(f, "quality", qualities, &ignored);
     param_choice(f, "moderation", moderations, &ignored);
-    if (response == 1)
-        param_fail(f, PROBLEM_UNSUPPORTED, "response_format", "'url' is not supported yet; use 'b64_json'");
     if (background == 2)
         param_fail(f, PROBLEM_UNSUPPORTED, "background",
                    "'transparent' is not supported: pictures are opaque");
+}
+
+static void read_delivery(struct image_request *r, const struct params *f)
+{
+    static const char *const responses[] = {"b64_json", "url", NULL};
+    int response = 0;
+    param_choice(f, "response_format", responses, &response);
+    param_bool(f, "stream", &r->stream);
+    param_int(f, "partial_images", 0, MOST_PREVIEWS, &r->previews);
+    r->link = response == 1;
+    if (r->link && r->stream)
+        param_fail(f, PROBLEM_UNSUPPORTED, "response_format",
+                   "'url' is for whole replies; streams carry 'b64_json'");
+    if (r->output.animated && r->previews > 0)
+        param_fail(f, PROBLEM_INVALID, "partial_images", "must be 0 for 'gif', which shows every scale");
+    if (!r->stream)
+        r->previews = 0;
 }
 
 /* The prompt is one user message. */
@@ -69,15 +97,13 @@ void image_request_read(struct image_request *r, struct server *server, const ch
     if (engine_picture_tokens(engine) == 0)
         http_error_set(error, PROBLEM_UNSUPPORTED, "model", "this model does not draw pictures");
     draw->seed = seed_choose();
+    read_quality(r, &f);
     draw_read(&f, draw, &r->output);
     draw->mode = DRAW_NOW;
     draw->max_pictures = 1;
     read_formalities(&f);
     param_int(&f, "n", 1, most, &r->pictures);
-    param_bool(&f, "stream", &r->stream);
-    param_int(&f, "partial_images", 0, MOST_PREVIEWS, &r->previews);
-    if (!r->stream)
-        r->previews = 0;
+    read_delivery(r, &f);
     build_prompt(r, engine, &f);
     json_decref(json);
 }

@@ -12,7 +12,9 @@ struct image_request {
     struct prompt_usage prompt;
     int pictures, previews; /* `n`; previews of each */
     struct picture_output output;
+    const char *quality; /* as the reply names it */
     bool stream;
+    bool link; /* pictures are kept, and links to them sent */
 };
 
 /* Problems go to the http_error; release in any case. */

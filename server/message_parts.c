@@ -3,6 +3,8 @@
 #include "base/memory.h"
 #include "engine/text/utf8.h"
 #include "server/data_url.h"
+#include "server/picture_fetch.h"
+#include "server/picture_link.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -83,6 +85,18 @@ static void picture_failed(struct http_error *out, const struct error *err, cons
                        err->message);
 }
 
+/* The file that a URL means: in it, kept here, or elsewhere. */
+static enum status read_picture(struct server *server, const char *url, size_t length, struct buffer *file,
+                                struct error *err)
+{
+    if (!picture_fetch_is_url(url, length))
+        return data_url_decode(url, length, file, err);
+    if (picture_link_read(server, url, length, file) && !buffer_failed(file))
+        return STATUS_OK;
+    buffer_clear(file);
+    return picture_fetch(server, url, length, file, err);
+}
+
 void message_add_picture(struct message_reader *r, const char *url, size_t length, const char *name)
 {
     struct message_list *c = r->list;
@@ -103,7 +117,7 @@ void message_add_picture(struct message_reader *r, const char *url, size_t lengt
     struct message_picture *p = &c->picture[c->n_pictures];
     bool drawn = strcmp(r->role, "assistant") == 0;
     buffer_init(&file, picture_default_limits.max_bytes);
-    if (data_url_decode(url, length, &file, &err) || decode_file(c, p, &file, &err)) {
+    if (read_picture(c->server, url, length, &file, &err) || decode_file(c, p, &file, &err)) {
         picture_failed(c->error, &err, name);
         goto out;
     }

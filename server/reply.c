@@ -2,6 +2,10 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "server/keys.h"
+#include "server/meter.h"
+#include "server/metrics.h"
+#include "server/sse.h"
 #include "server/state.h"
 
 #include <assert.h>
@@ -13,6 +17,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+enum { FIRST_LOOK_MS = 250 }; /* how often a waiting reply's place in the queue is looked at */
+
 /* What the engine holds as a sink's context. */
 struct slot {
     struct reply *reply;
@@ -20,6 +26,7 @@ struct slot {
     /* the connection's thread only */
     bool submitted;
     uint64_t id;
+    struct meter_choice meter; /* under the reply's lock, once submitted */
 };
 
 struct reply {
@@ -29,7 +36,13 @@ struct reply {
     size_t queued_bytes;
     bool closed, broken;
 
-    int wake; /* eventfd: readable while the queue is not empty */
+    bool scales; /* EVENT_SCALE is wanted; set before the first submit */
+    struct meter *meter;
+    struct api_key *key; /* may be NULL */
+    int64_t deadline_ns;
+    int prompt_choices; /* consecutive choices that share a prompt, which counts once */
+    int told_place;     /* in the queue, of the last ping; -1: none told */
+    int wake;           /* eventfd: readable while the queue is not empty */
     struct engine *engine;
     int n_slots;
     struct slot slot[];
@@ -43,7 +56,7 @@ void reply_event_free(struct reply_event *e)
     free(e);
 }
 
-enum status reply_open(struct reply **out, int choices, struct error *err)
+enum status reply_open(struct reply **out, struct exchange *x, int choices, struct error *err)
 {
     struct reply *r = try_calloc(1, sizeof *r + (size_t)choices * sizeof r->slot[0]);
     if (!r)
@@ -57,6 +70,13 @@ enum status reply_open(struct reply **out, int choices, struct error *err)
     r->owners = 1;
     r->last = &r->first;
     r->n_slots = choices;
+    r->told_place = -1;
+    r->deadline_ns = x->deadline_ns;
+    r->prompt_choices = choices;
+    r->key = api_key_hold(x->key);
+    r->meter = meter_open(x->server->metrics, x->key, x->started_ns);
+    meter_drop(x->meter);
+    x->meter = meter_hold(r->meter);
     for (int i = 0; i < choices; i++)
         r->slot[i] = (struct slot){.reply = r, .choice = i};
     *out = r;
@@ -83,6 +103,8 @@ static void give_up(struct reply *r)
         return;
     drop_events(r);
     pthread_mutex_destroy(&r->lock);
+    meter_drop(r->meter);
+    api_key_drop(r->key);
     close(r->wake);
     free(r);
 }
@@ -101,9 +123,14 @@ void reply_close(struct reply *r)
 
 void reply_cancel(struct reply *r, int choice)
 {
-    if (r->slot[choice].submitted)
-        engine_cancel(r->engine, r->slot[choice].id);
-    r->slot[choice].submitted = false;
+    struct slot *slot = &r->slot[choice];
+    if (slot->submitted) {
+        pthread_mutex_lock(&r->lock);
+        slot->meter.cancelled_ns = clock_ns();
+        pthread_mutex_unlock(&r->lock);
+        engine_cancel(r->engine, slot->id);
+    }
+    slot->submitted = false;
 }
 
 static size_t event_bytes(const struct event *e)
@@ -169,9 +196,10 @@ static void on_event(void *context, const struct event *e)
     struct slot *slot = context;
     struct reply *r = slot->reply;
     bool ends = e->type == EVENT_DONE || e->type == EVENT_FAILED;
-    bool skip = e->type == EVENT_SCALE;
+    bool skip = e->type == EVENT_SCALE && !r->scales;
     struct reply_event *copy = skip ? NULL : copy_event(e, slot->choice);
     pthread_mutex_lock(&r->lock);
+    meter_event(&slot->meter, e);
     size_t bytes = event_bytes(e);
     bool fits = r->queued_bytes + bytes <= REPLY_QUEUE_BYTES;
     if (!skip && !r->closed) {
@@ -195,15 +223,30 @@ static void on_event(void *context, const struct event *e)
     reply_event_free(copy);
 }
 
+void reply_want_scales(struct reply *r)
+{
+    r->scales = true;
+}
+
+void reply_share_prompts(struct reply *r, int choices)
+{
+    r->prompt_choices = choices;
+}
+
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
                          int previews, struct error *err)
 {
     struct slot *slot = &r->slot[choice];
     r->engine = engine;
     request->choice = (uint32_t)choice;
+    request->deadline_ns = r->deadline_ns;
+    if (r->key)
+        api_key_salt(r->key, request->cache_salt);
+    int prompt_tokens = (int)request->n_ids;
     request->draw.previews = choose_previews(previews, engine_config(engine)->drawing.n_scales);
     pthread_mutex_lock(&r->lock);
     r->owners++;
+    slot->meter = (struct meter_choice){.meter = r->meter, .submitted_ns = clock_ns()};
     pthread_mutex_unlock(&r->lock);
     if (engine_submit(engine, request, (struct event_sink){on_event, slot}, &slot->id, err)) {
         request_close(request);
@@ -212,15 +255,55 @@ enum status reply_submit(struct reply *r, struct engine *engine, struct request 
         return err->status;
     }
     slot->submitted = true;
+    if (choice % r->prompt_choices == 0)
+        meter_prompt(r->meter, prompt_tokens);
     return STATUS_OK;
+}
+
+/* Of the call's requests the one that waits longest; 0: none waits. */
+static int place_of(struct reply *r)
+{
+    int last = 0;
+    for (int i = 0; i < r->n_slots; i++) {
+        int place = r->slot[i].submitted ? engine_place(r->engine, r->slot[i].id) : 0;
+        last = place > last ? place : last;
+    }
+    return last;
+}
+
+/* Is there news of its place in the queue? Nothing is told of a reply that has never waited. */
+static bool has_moved(struct reply *r)
+{
+    int place = place_of(r);
+    if (place == 0)
+        r->told_place = 0;
+    return place != 0 && place != r->told_place;
+}
+
+void reply_append_ping(struct reply *r, const struct exchange *x, struct buffer *out)
+{
+    int place = place_of(r);
+    r->told_place = place;
+    if (place == 0) {
+        sse_append_ping(out);
+        return;
+    }
+    double seconds = (double)place * (double)atomic_load(&x->server->metrics->pace_ns) * 1e-9;
+    buffer_printf(out, ": queued, %d ahead", place - 1);
+    if (seconds >= 0.5)
+        buffer_printf(out, ", about %.0f s", seconds);
+    buffer_append_text(out, "\n\n");
 }
 
 enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int seconds)
 {
-    struct pollfd p[2] = {{.fd = r->wake, .events = POLLIN}, {.fd = x->socket, .events = POLLRDHUP}};
+    struct pollfd p[3] = {{.fd = r->wake, .events = POLLIN},
+                          {.fd = x->socket, .events = POLLRDHUP},
+                          {.fd = x->server->closing_event, .events = POLLIN}};
     int64_t end = clock_ns() + (int64_t)seconds * 1000000000;
     for (;;) {
-        int n = poll(p, 2, 500);
+        int64_t left = (end - clock_ns()) / 1000000 + 1;
+        int n = poll(p, 3, r->told_place == 0 ? (int)(left > 0 ? left : 0) : FIRST_LOOK_MS);
         if (n < 0 && errno != EINTR)
             return REPLY_GONE;
         if (n > 0 && p[1].revents)
@@ -229,7 +312,7 @@ enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int second
             return REPLY_ENDED;
         if (n > 0 && p[0].revents)
             return REPLY_READY;
-        if (clock_ns() >= end)
+        if (clock_ns() >= end || (r->told_place != 0 && has_moved(r)))
             return REPLY_IDLE;
     }
 }

@@ -22,9 +22,15 @@ void reply_event_free(struct reply_event *); /* accepts NULL */
 
 enum { REPLY_QUEUE_BYTES = 256 << 20 }; /* a reply whose client reads so slowly that more waits has failed */
 
-enum status reply_open(struct reply **out, int choices, struct error *err);
+/* The exchange's key, deadline and meter are the reply's too. */
+enum status reply_open(struct reply **out, struct exchange *, int choices, struct error *err);
 /* Cancels what is still running, and gives the reply up. Accepts NULL. */
 void reply_close(struct reply *);
+
+/* From the next submit on, EVENT_SCALE is handed on too. */
+void reply_want_scales(struct reply *);
+/* Each so many choices share a prompt, which is counted once; without this call, all do. */
+void reply_share_prompts(struct reply *, int choices);
 
 /* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of
  * the previews only `previews` ones, evenly spaced, are kept. */
@@ -45,6 +51,8 @@ struct reply_event *reply_take(struct reply *);
 /* Feeds the events that have come, in order; where there are none, waits for some first. */
 enum reply_wait reply_pump(struct reply *, const struct exchange *, int seconds,
                            void (*feed)(void *context, const struct reply_event *), void *context);
+/* A comment for a stream of which reply_pump had nothing: its place in the queue, or that it is alive. */
+void reply_append_ping(struct reply *, const struct exchange *, struct buffer *out);
 /* True when events were lost for want of memory or room: the reply cannot be finished. */
 bool reply_broken(struct reply *);
 

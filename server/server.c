@@ -1,22 +1,27 @@
 #include "server/server.h"
 
+#include "base/buffer.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/sha256.h"
 #include "server/connection.h"
+#include "server/keys.h"
+#include "server/listen.h"
 #include "server/loopback.h"
+#include "server/metrics.h"
+#include "server/picture_store.h"
+#include "server/route.h"
 
+#include <curl/curl.h>
 #include <errno.h>
 #include <microhttpd.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/random.h>
 #include <sys/resource.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 enum {
@@ -25,10 +30,17 @@ enum {
     DEFAULT_PICTURES = 16,
     DEFAULT_CHOICES = 10,
     DEFAULT_DRAIN_SECONDS = 30,
+    DEFAULT_STUCK_SECONDS = 60,
+    MAX_PEM_BYTES = 1 << 20,
+    MOST_QUEUE_SECONDS = 60,
     END_SECONDS = 10, /* for the rest, once draining is over */
     BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
     DECODERS = 4,     /* pictures being decoded at once */
-    BACKLOG = 512,
+    FETCHERS = 8,     /* pictures being fetched at once */
+    DEFAULT_KEPT = 256,
+    DEFAULT_KEPT_SECONDS = 3600,
+    DEFAULT_KEPT_BYTES = 256 << 20,
+    DEFAULT_FETCH_SECONDS = 10,
     SPARE_FILES = 64,
 };
 static const size_t pixel_budget = (size_t)1 << 30; /* bytes of decoded pictures of all requests */
@@ -58,6 +70,15 @@ bool server_is_closing(const struct server *s)
     return atomic_load(&s->closing);
 }
 
+int server_queue_seconds(const struct server *s)
+{
+    struct engine_status status = {0};
+    if (server_engine(s))
+        engine_look(server_engine(s), &status);
+    double seconds = (double)status.waiting * (double)atomic_load(&s->metrics->pace_ns) * 1e-9;
+    return seconds < 1 ? 1 : seconds > MOST_QUEUE_SECONDS ? MOST_QUEUE_SECONDS : (int)(seconds + 0.5);
+}
+
 void server_make_id(char out[SERVER_ID_BYTES], const char *prefix)
 {
     unsigned char random[16];
@@ -66,6 +87,20 @@ void server_make_id(char out[SERVER_ID_BYTES], const char *prefix)
     int n = snprintf(out, SERVER_ID_BYTES, "%s", prefix);
     for (size_t i = 0; i < sizeof random && n + 3 <= SERVER_ID_BYTES; i++, n += 2)
         snprintf(out + n, 3, "%02x", random[i]);
+}
+
+/* An URL's last slash is left out: paths begin with one. */
+static void set_picture_options(struct server *s, const struct server_options *o)
+{
+    size_t n = o->public_url ? strlen(o->public_url) : 0;
+    while (n > 0 && o->public_url[n - 1] == '/')
+        n--;
+    s->options.public_url = n ? xstrndup(o->public_url, n) : NULL;
+    s->options.kept_pictures = o->kept_pictures ? o->kept_pictures : DEFAULT_KEPT;
+    s->options.kept_seconds = o->kept_seconds ? o->kept_seconds : DEFAULT_KEPT_SECONDS;
+    s->options.kept_bytes = o->kept_bytes ? o->kept_bytes : DEFAULT_KEPT_BYTES;
+    s->options.fetch_hosts = o->fetch_hosts && o->fetch_hosts[0] ? xstrdup(o->fetch_hosts) : NULL;
+    s->options.fetch_seconds = o->fetch_seconds ? o->fetch_seconds : DEFAULT_FETCH_SECONDS;
 }
 
 static void set_options(struct server *s, const struct server_options *o)
@@ -79,6 +114,12 @@ static void set_options(struct server *s, const struct server_options *o)
     s->options.max_pictures = o->max_pictures ? o->max_pictures : DEFAULT_PICTURES;
     s->options.max_choices = o->max_choices ? o->max_choices : DEFAULT_CHOICES;
     s->options.drain_seconds = o->drain_seconds ? o->drain_seconds : DEFAULT_DRAIN_SECONDS;
+    set_picture_options(s, o);
+    s->options.stuck_seconds = o->stuck_seconds ? o->stuck_seconds : DEFAULT_STUCK_SECONDS;
+    s->options.cors_origins = o->cors_origins && *o->cors_origins ? xstrdup(o->cors_origins) : NULL;
+    s->options.keys = (struct key_options){0}; /* not kept */
+    s->options.tls_cert = s->options.tls_key = NULL;
+    s->port = o->port;
     if (o->model_name && !any_name)
         s->model_name = xstrdup(o->model_name);
 }
@@ -95,58 +136,59 @@ static void raise_file_limit(int connections)
         log_warning("the limit of open files is too low for %d connections", connections);
 }
 
-static int bind_to(const struct addrinfo *a)
+static enum status read_pem(const char *path, char **out, struct error *err)
 {
-    int on = 1, fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC, a->ai_protocol);
-    if (fd < 0)
-        return -1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
-        return fd;
-    close(fd);
-    return -1;
+    struct buffer text;
+    size_t length, n = 1;
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return error_set(err, STATUS_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
+    buffer_init(&text, MAX_PEM_BYTES);
+    for (char *room; n > 0 && (room = buffer_reserve(&text, 4096)) != NULL; text.length += n)
+        n = fread(room, 1, 4096, file);
+    bool whole = !ferror(file) && feof(file) && text.length > 0;
+    fclose(file);
+    *out = whole ? buffer_take(&text, &length) : NULL;
+    buffer_release(&text);
+    return *out ? STATUS_OK
+                : error_set(err, STATUS_BAD_REQUEST, "%.100s: not a PEM file of up to 1 MiB", path);
 }
 
-static int port_of(int fd)
+static enum status read_tls(struct server *s, const struct server_options *o, struct error *err)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } address;
-    socklen_t size = sizeof address;
-    if (getsockname(fd, &address.any, &size))
-        return 0;
-    return ntohs(address.any.sa_family == AF_INET6 ? address.v6.sin6_port : address.v4.sin_port);
+    bool cert = o->tls_cert && *o->tls_cert, key = o->tls_key && *o->tls_key;
+    if (!cert && !key)
+        return STATUS_OK;
+    if (cert != key)
+        return error_set(err, STATUS_BAD_REQUEST, "TLS needs both a certificate and its key");
+    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
+        return error_set(err, STATUS_BAD_REQUEST, "this machine's libmicrohttpd was built without TLS");
+    if (read_pem(o->tls_cert, &s->tls_cert, err))
+        return err->status;
+    return read_pem(o->tls_key, &s->tls_key, err);
 }
 
-static enum status open_socket(struct server *s, int *fd, struct error *err)
+static void forget_secret(char *text)
 {
-    char port[16];
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV},
-                    *list = NULL;
-    snprintf(port, sizeof port, "%d", s->options.port);
-    if (s->options.port < 0 || s->options.port > 65535)
-        return error_set(err, STATUS_BAD_REQUEST, "port %d is not one from 0 to 65535", s->options.port);
-    int wrong = getaddrinfo(s->options.host, port, &hints, &list);
-    if (wrong)
-        return error_set(err, STATUS_BAD_REQUEST, "cannot find the address '%.100s': %s", s->options.host,
-                         gai_strerror(wrong));
-    *fd = -1;
-    for (const struct addrinfo *a = list; a && *fd < 0; a = a->ai_next)
-        *fd = bind_to(a);
-    int reason = errno;
-    freeaddrinfo(list);
-    if (*fd < 0)
-        return error_set(err, STATUS_BAD_REQUEST, "cannot listen on %.100s port %d: %s", s->options.host,
-                         s->options.port, strerror(reason));
-    s->port = port_of(*fd);
-    return STATUS_OK;
+    if (text)
+        explicit_bzero(text, strlen(text));
+    free(text);
 }
 
 static void server_free(struct server *s)
 {
     sem_destroy(&s->decoders);
+    if (s->closing_event >= 0)
+        close(s->closing_event);
+    sem_destroy(&s->fetchers);
+    picture_store_close(s->pictures);
+    free((char *)s->options.public_url);
+    free((char *)s->options.fetch_hosts);
+    key_ring_close(s->keys);
+    metrics_drop(s->metrics);
+    free(s->tls_cert);
+    forget_secret(s->tls_key);
+    free((char *)s->options.cors_origins);
     free((char *)s->options.host);
     free((char *)s->options.model_name);
     free(s->model_name);
@@ -163,13 +205,23 @@ enum status server_open(struct server **out, const struct server_options *option
     s->pixels.maximum = pixel_budget;
     s->bodies.maximum = BODY_TIMES * s->options.max_body_bytes;
     sem_init(&s->decoders, 0, DECODERS);
+    s->closing_event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    sem_init(&s->fetchers, 0, FETCHERS);
+    s->pictures =
+        picture_store_open(s->options.kept_pictures, s->options.kept_bytes, s->options.kept_seconds);
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    s->metrics = metrics_open(route_count());
+    s->opened_ns = clock_ns();
     raise_file_limit(s->options.max_connections);
-    if (open_socket(s, &fd, err))
+    if (key_ring_open(&s->keys, &options->keys, err) || read_tls(s, options, err) ||
+        listen_open(s->options.host, &s->port, &fd, err))
         goto fail;
     s->daemon = connection_listen(s, fd);
     if (!s->daemon) {
         close(fd);
-        error_set(err, STATUS_NO_MEMORY, "cannot start the HTTP server");
+        listen_forget(s->options.host);
+        error_set(err, STATUS_BAD_REQUEST, "cannot start the HTTP server%s",
+                  s->tls_cert ? ": are the TLS certificate and its key right?" : "");
         goto fail;
     }
     *out = s;
@@ -214,6 +266,11 @@ void server_attach(struct server *s, struct engine *engine)
     atomic_store(&s->engine, engine);
 }
 
+enum status server_reload_keys(struct server *s, const struct key_options *options, struct error *err)
+{
+    return key_ring_reload(s->keys, options, err);
+}
+
 static void wait_for_work(struct server *s, int seconds)
 {
     int64_t end = clock_ns() + (int64_t)seconds * 1000000000;
@@ -225,10 +282,17 @@ void server_close(struct server *s)
 {
     if (!s)
         return;
+    atomic_store(&s->stopping, true);
+    if (s->options.drain_delay > 0)
+        sleep((unsigned)s->options.drain_delay);
     atomic_store(&s->draining, true);
     wait_for_work(s, s->options.drain_seconds);
     atomic_store(&s->closing, true);
+    uint64_t one = 1;
+    if (s->closing_event >= 0 && write(s->closing_event, &one, sizeof one) < 0)
+        log_warning("replies under way are not told that the server closes");
     wait_for_work(s, END_SECONDS);
     MHD_stop_daemon(s->daemon);
+    listen_forget(s->options.host);
     server_free(s);
 }

@@ -11,6 +11,9 @@
 #include <stdint.h>
 
 struct MHD_Daemon;
+struct key_ring;
+struct metrics;
+struct picture_store;
 
 /* Bytes that all requests together may hold; taken and given from any thread. */
 struct budget {
@@ -31,17 +34,28 @@ struct server {
 
     _Atomic(struct engine *) engine; /* NULL while loading */
     _Atomic double progress;
+    int64_t opened_ns;    /* when loading began */
+    atomic_bool stopping; /* asked to stop: /health says no */
     atomic_bool draining; /* no new requests */
     atomic_bool closing;  /* running ones end now */
+    int closing_event;    /* eventfd, readable from then on; -1: none could be had */
     atomic_int working;   /* requests being answered */
 
     struct budget bodies, pixels; /* of all requests together */
     sem_t decoders;               /* pictures being decoded at once */
+    struct key_ring *keys;
+    struct metrics *metrics;
+    char *tls_cert, *tls_key; /* what is in those files, or NULL */
+    sem_t fetchers;           /* pictures being fetched at once */
+    struct picture_store *pictures;
 };
 
 /* NULL while the model loads. */
 struct engine *server_engine(const struct server *);
 bool server_is_closing(const struct server *);
+/* Seconds after which a request refused for a full queue may try again, by the rate at which requests begin.
+ */
+int server_queue_seconds(const struct server *);
 
 /* prefix and 32 random hexadecimal digits. */
 enum { SERVER_ID_BYTES = 48 };

@@ -31,7 +31,7 @@ def problems(path):
     count = text.count("\n")
     if count > MAX_LINES:
         yield count, f"{count} lines, {MAX_LINES} are the most"
-    if path.suffix not in (".c", ".h"):
+    if path.suffix not in (".c", ".h", ".cu", ".cuh", ".cpp"):
         return
     code = without_comments(text)
     for number, name in lines_with(BANNED, code):
@@ -41,7 +41,7 @@ def problems(path):
     if path.as_posix() not in BARE_HOMES:
         for number, name in lines_with(BARE, code):
             yield number, f"{name}: base/memory.h has it checked"
-    if path.suffix == ".h" and not path.as_posix().startswith("cpu/kernels_"):  # those are included once a level
+    if path.suffix in (".h", ".cuh") and not path.as_posix().startswith("cpu/kernels_"):  # those are included once a level
         guard = guard_of(path)
         if f"#ifndef {guard}\n#define {guard}\n" not in text:
             yield 1, f"the guard should be {guard}"
@@ -49,7 +49,7 @@ def problems(path):
 
 def main():
     wrong = 0
-    files = tracked(".c", ".h", ".py", ".js", ".css", ".html")
+    files = tracked(".c", ".h", ".cu", ".cuh", ".cpp", ".py", ".js", ".css", ".html")
     for path in files:
         for number, problem in problems(path):
             wrong += 1

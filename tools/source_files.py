@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ("base", "config", "engine", "cpu", "server", "cli")  # folders of the program itself
+PROGRAM = ("base", "config", "engine", "cpu", "cuda", "server", "cli")  # folders of the program itself
 
 _COMMENT_OR_TEXT = re.compile(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.S)
 

@@ -3,6 +3,8 @@ import { kept } from "./dom.js";
 
 let key = kept("sessionStorage", "vargpt-key");
 
+export const hasKey = () => Boolean(key);
+
 export function keepKey(value) {
   key = value;
   kept("sessionStorage", "vargpt-key", value);
@@ -113,8 +115,8 @@ export async function* eventsOf(response, endsWithDone) {
 }
 
 /**
- * Posts, and does what can be done about a refusal: waits while the model loads, asks for a key. askKey(reason) gives true once there
- * is one; onWait(text) is told why nothing happens yet, and "" once something does.
+ * Posts, and does what can be done about a refusal: waits while the model loads, asks for a key. askKey() gives true once there is
+ * one; onWait(text) is told why nothing happens yet, and "" once something does.
  */
 export async function postPatiently(path, body, signal, { askKey, onWait }) {
   for (;;) {
@@ -127,7 +129,7 @@ export async function postPatiently(path, body, signal, { askKey, onWait }) {
         const percent = error.progress === null ? "" : ` (${Math.round(error.progress * 100)} %)`;
         onWait(`The model is still loading${percent}. This goes out as soon as it is ready.`);
         await sleep(Math.min(error.retryAfter || 1, 2), signal);
-      } else if (error.kind !== "key" || !(await askKey(error.message))) {
+      } else if (error.kind !== "key" || !(await askKey())) {
         throw error;
       }
     }

@@ -1,5 +1,5 @@
 // Starts the page: what the server's model can do, which of the two views is shown, colours, keys, and news of the server.
-import { getJson, keepKey } from "./api.js";
+import { getJson, hasKey, keepKey } from "./api.js";
 import { createChat } from "./chat.js";
 import { announce, byId, isCovered, kept, make, say } from "./dom.js";
 import { createDraw } from "./draw.js";
@@ -19,10 +19,10 @@ const draw = createDraw(app);
 // ---- the key
 
 /** True once there is a new key to try; several callers share one dialog. */
-function askKey(reason) {
+function askKey() {
   keyAsked ??= new Promise((resolve) => {
     const dialog = byId("key");
-    byId("key-reason").textContent = reason;
+    say(byId("key-reason"), hasKey() ? "It does not take the key that you gave." : "");
     byId("key-value").value = "";
     dialog.returnValue = "";
     dialog.showModal();
@@ -67,7 +67,7 @@ async function look() {
     return LOOK_SECONDS;
   } catch (error) {
     if (error.kind === "key") {
-      if (await askKey(error.message)) return 0;
+      if (await askKey()) return 0;
       say(byId("notice"), "Without a key this server does not answer. Reload the page to enter one.");
       return Infinity;
     }

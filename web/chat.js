@@ -67,7 +67,7 @@ function createTurnView(question, onRetry) {
   return { node, reply, waiting, failure, meta, actions, onRetry };
 }
 
-/** app: {model(), askKey(reason), onRun()}. */
+/** app: {model(), askKey(), onRun()}. */
 export function createChat(app) {
   const message = byId("message");
   const scroll = byId("scroll");

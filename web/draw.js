@@ -57,7 +57,7 @@ function hangSeries(order) {
   };
 }
 
-/** app: {model(), askKey(reason), onRun()}. */
+/** app: {model(), askKey(), onRun()}. */
 export function createDraw(app) {
   let controller = null;
 

@@ -14,8 +14,8 @@ enum status arena_open(struct arena *a, struct backend *be, size_t bytes, struct
     *a = (struct arena){.be = be, .size = bytes};
     a->memory = be->op->alloc(be, bytes);
     if (!a->memory)
-        return error_set(err, STATUS_NO_MEMORY, "no memory for %zu MiB of working memory: fewer rows a step need less",
-                         bytes >> 20);
+        return error_set(err, STATUS_NO_MEMORY,
+                         "no memory for %zu MiB of working memory: fewer rows a step need less", bytes >> 20);
     return STATUS_OK;
 }
 

@@ -118,7 +118,8 @@ json_t *json_object_read(const char *text, size_t length, const char *file, stru
     }
     json_error_t reason;
     json_t *value = json_loadb(text, length, JSON_REJECT_DUPLICATES, &reason);
-    if (!value && json_error_code(&reason) == json_error_numeric_overflow) /* transformers writes 10^30 for "no limit" */
+    if (!value && json_error_code(&reason) ==
+                      json_error_numeric_overflow) /* transformers writes 10^30 for "no limit" */
         value = json_loadb(text, length, JSON_REJECT_DUPLICATES | JSON_DECODE_INT_AS_REAL, &reason);
     if (!value) {
         error_set(err, STATUS_BAD_FILE, "%s: JSON, line %d column %d: %s", file, reason.line, reason.column,

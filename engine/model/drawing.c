@@ -8,7 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* --- AdaLN: its condition is the same for every request, so what it computes are constants (docs/model.md, section 6) --- */
+/* --- AdaLN: its condition is the same for every request, so what it computes are constants (docs/model.md,
+ * section 6) --- */
 
 static float silu(float x)
 {
@@ -188,11 +189,13 @@ static void derive_sizes(struct loader *l, struct image_decoder *d)
     if (l->err->status)
         return;
     if (d->width % d->heads)
-        error_set(l->err, STATUS_BAD_FILE, "vargpt_gen: a width of %d does not divide into %d heads", d->width, d->heads);
+        error_set(l->err, STATUS_BAD_FILE, "vargpt_gen: a width of %d does not divide into %d heads",
+                  d->width, d->heads);
     d->head_dim = d->width / d->heads;
 }
 
-/* The scale list is in config.json or the published one; the tensors say how many scales and positions there are. */
+/* The scale list is in config.json or the published one; the tensors say how many scales and positions there
+ * are. */
 static void check_scales(struct loader *l, struct model *m)
 {
     const struct drawing_config *c = &m->config.drawing;
@@ -203,11 +206,13 @@ static void check_scales(struct loader *l, struct model *m)
     m->n_positions = m->scale_first[c->n_scales];
     if (l->err->status == STATUS_OK && (levels != c->n_scales || positions != m->n_positions))
         error_set(l->err, STATUS_BAD_FILE,
-                  "vargpt_gen has %d scales and %d positions, %s %d and %d: var_patch_nums in config.json must list them",
-                  levels, positions, c->scales_given ? "config.json" : "the published model", c->n_scales, m->n_positions);
+                  "vargpt_gen has %d scales and %d positions, %s %d and %d: var_patch_nums in config.json "
+                  "must list them",
+                  levels, positions, c->scales_given ? "config.json" : "the published model", c->n_scales,
+                  m->n_positions);
     if (l->err->status == STATUS_OK && (int64_t)positions * m->decoder.width > INT_MAX)
-        error_set(l->err, STATUS_BAD_FILE, "tensor vargpt_gen.pos_1LC: %d positions of width %d are too many", positions,
-                  m->decoder.width);
+        error_set(l->err, STATUS_BAD_FILE, "tensor vargpt_gen.pos_1LC: %d positions of width %d are too many",
+                  positions, m->decoder.width);
 }
 
 void load_drawing(struct loader *l, struct model *m)

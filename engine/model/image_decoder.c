@@ -85,7 +85,8 @@ void image_decoder_first_map(const struct model *m, struct tensor map)
     m->op->gather(m->be, map, first, m->iota);
 }
 
-void image_decoder_next_map(const struct model *m, struct arena *a, struct tensor f_hat, int scale, struct tensor map)
+void image_decoder_next_map(const struct model *m, struct arena *a, struct tensor f_hat, int scale,
+                            struct tensor map)
 {
     const struct image_decoder *d = &m->decoder;
     int side = m->config.drawing.scale[scale];

@@ -26,7 +26,8 @@ static struct llm_work llm_work_take(const struct llm_config *c, struct arena *a
 size_t llm_arena(const struct model *m, int rows)
 {
     const struct llm_config *c = &m->config.llm;
-    size_t r = (size_t)rows, q = (size_t)c->heads * (size_t)c->head_dim, kv = (size_t)c->kv_heads * (size_t)c->head_dim;
+    size_t r = (size_t)rows, q = (size_t)c->heads * (size_t)c->head_dim,
+           kv = (size_t)c->kv_heads * (size_t)c->head_dim;
     return 2 * arena_bytes(r * (size_t)c->hidden) + arena_bytes(r * (q + 2 * kv)) + arena_bytes(r * q) +
            2 * arena_bytes(r * (size_t)c->intermediate);
 }

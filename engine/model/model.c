@@ -32,8 +32,8 @@ static void scale_frequencies(float *inv_freq, int n, const struct rope_config *
     }
 }
 
-/* Angles per position. In float, step by step like the reference: rounding a frequency otherwise would turn the pairs at
- * position 4000 by some 1e-4. */
+/* Angles per position. In float, step by step like the reference: rounding a frequency otherwise would turn
+ * the pairs at position 4000 by some 1e-4. */
 static float *load_frequencies(struct loader *l, const struct llm_config *c)
 {
     int n = c->head_dim / 2;
@@ -58,7 +58,8 @@ static void load_llm_layer(struct loader *l, const struct llm_config *c, struct 
     int q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     enum bias attention = c->attention_bias ? WITH_BIAS : NO_BIAS, mlp = c->mlp_bias ? WITH_BIAS : NO_BIAS;
     snprintf(at, sizeof at, "language_model.model.layers.%d", i);
-    bool out_bias = c->attention_bias && checkpoint_find(l->checkpoint, "language_model.model.layers.0.self_attn.o_proj.bias");
+    bool out_bias = c->attention_bias &&
+                    checkpoint_find(l->checkpoint, "language_model.model.layers.0.self_attn.o_proj.bias");
     y->attention_norm = load_vector(l, c->hidden, "%s.input_layernorm.weight", at);
     y->mlp_norm = load_vector(l, c->hidden, "%s.post_attention_layernorm.weight", at);
     y->q = load_affine(l, q, c->hidden, attention, "%s.self_attn.q_proj", at);
@@ -80,7 +81,8 @@ static void load_llm(struct loader *l, struct model *m)
     m->llm.final_norm = load_vector(l, c->hidden, "language_model.model.norm.weight");
     /* tied or not, a head of its own in the file is the one to use, as transformers 5 does */
     bool tied = c->tied_head && !find_optional(l, "language_model.lm_head.weight");
-    m->llm.head = tied ? m->llm.embedding : load_matrix(l, c->vocab, c->hidden, "language_model.lm_head.weight");
+    m->llm.head =
+        tied ? m->llm.embedding : load_matrix(l, c->vocab, c->hidden, "language_model.lm_head.weight");
     m->llm.inv_freq = load_frequencies(l, c);
 }
 
@@ -105,7 +107,8 @@ static void load_positions(struct loader *l, const struct vision_config *c, stru
 {
     int n = v->patches;
     float *class_row = read_floats(l, c->hidden, "vision_tower.vision_model.embeddings.class_embedding");
-    float *position = read_floats(l, (n + 1) * c->hidden, "vision_tower.vision_model.embeddings.position_embedding.weight");
+    float *position =
+        read_floats(l, (n + 1) * c->hidden, "vision_tower.vision_model.embeddings.position_embedding.weight");
     if (class_row && position) {
         for (int i = 0; i < c->hidden; i++)
             class_row[i] += position[i];
@@ -149,8 +152,9 @@ static bool contains_any(const char *name, const char *const *part, size_t n)
 static bool ignored(const struct model *m, const char *name)
 {
     static const char *const always[] = {
-        ".rotary_emb.inv_freq", "vision_model.post_layernorm.", ".ln_q.", "vargpt_gen.lvl_1L",
-        "vargpt_gen.attn_bias_for_masking", ".zero_k_bias", "ema_vocab_hit_SV", ".embeddings.position_ids",
+        ".rotary_emb.inv_freq", "vision_model.post_layernorm.",     ".ln_q.",
+        "vargpt_gen.lvl_1L",    "vargpt_gen.attn_bias_for_masking", ".zero_k_bias",
+        "ema_vocab_hit_SV",     ".embeddings.position_ids",
     };
     int layer, end = 0;
     if (sscanf(name, "vision_tower.vision_model.encoder.layers.%d.%n", &layer, &end) == 1 && end)
@@ -189,8 +193,8 @@ static enum status load_all(struct model *m, load_progress *progress, void *cont
     return err->status;
 }
 
-enum status model_open(struct model **out, struct backend *be, const char *path, load_progress *progress, void *context,
-                       struct error *err)
+enum status model_open(struct model **out, struct backend *be, const char *path, load_progress *progress,
+                       void *context, struct error *err)
 {
     struct error own = {0};
     struct model *m = xcalloc(1, sizeof *m);

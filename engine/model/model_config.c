@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 static const int published_scales[] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
 enum { PUBLISHED_SCALES = sizeof published_scales / sizeof *published_scales };
 
@@ -46,7 +45,8 @@ static void read_rope_scaling(struct rope_config *rope, const struct json_fields
         rope->scaling = ROPE_SCALING_LLAMA3;
         rope->low_freq_factor = (float)field_real(f, "low_freq_factor", 1, 1e-3, 1e6);
         rope->high_freq_factor = (float)field_real(f, "high_freq_factor", 4, 1e-3, 1e6);
-        rope->original_context = (int)field_int(f, "original_max_position_embeddings", context, 1, MAX_CONTEXT);
+        rope->original_context =
+            (int)field_int(f, "original_max_position_embeddings", context, 1, MAX_CONTEXT);
         if (rope->high_freq_factor <= rope->low_freq_factor)
             field_fail(f, "high_freq_factor", "must be above low_freq_factor");
     } else {
@@ -101,9 +101,14 @@ static bool parse_activation(const char *name, enum activation *out)
         const char *name;
         enum activation act;
     } table[] = {
-        {"quick_gelu", ACT_QUICK_GELU}, {"gelu", ACT_GELU}, {"gelu_python", ACT_GELU},
-        {"gelu_new", ACT_GELU_TANH}, {"gelu_fast", ACT_GELU_TANH}, {"gelu_pytorch_tanh", ACT_GELU_TANH},
-        {"silu", ACT_SILU}, {"swish", ACT_SILU},
+        {"quick_gelu", ACT_QUICK_GELU},
+        {"gelu", ACT_GELU},
+        {"gelu_python", ACT_GELU},
+        {"gelu_new", ACT_GELU_TANH},
+        {"gelu_fast", ACT_GELU_TANH},
+        {"gelu_pytorch_tanh", ACT_GELU_TANH},
+        {"silu", ACT_SILU},
+        {"swish", ACT_SILU},
     };
     for (size_t i = 0; name && i < sizeof table / sizeof *table; i++) {
         if (strcmp(name, table[i].name) == 0) {
@@ -114,7 +119,8 @@ static bool parse_activation(const char *name, enum activation *out)
     return false;
 }
 
-static void read_activation(const struct json_fields *f, const char *key, const char *fallback, enum activation *out)
+static void read_activation(const struct json_fields *f, const char *key, const char *fallback,
+                            enum activation *out)
 {
     const char *name = field_text(f, key, fallback);
     if (!parse_activation(name, out))
@@ -129,11 +135,14 @@ static void read_feature_layer(struct vision_config *c, const struct json_fields
     if (json_is_array(value) && (json_array_size(value) != 1 || !json_is_integer(only)))
         field_fail(top, "vision_feature_layer", "as a list of several is not supported");
     else
-        layer = only ? json_integer_value(only) : field_int(top, "vision_feature_layer", -2, INT_MIN, INT_MAX);
+        layer =
+            only ? json_integer_value(only) : field_int(top, "vision_feature_layer", -2, INT_MIN, INT_MAX);
     if (layer < -c->layers - 1 || layer > c->layers)
-        field_fail(top, "vision_feature_layer", "is %lld, but the vision tower has %d layers", (long long)layer, c->layers);
+        field_fail(top, "vision_feature_layer", "is %lld, but the vision tower has %d layers",
+                   (long long)layer, c->layers);
     else
-        c->run_layers = (int)(layer < 0 ? c->layers + 1 + layer : layer); /* hidden state 0 is the embeddings */
+        c->run_layers =
+            (int)(layer < 0 ? c->layers + 1 + layer : layer); /* hidden state 0 is the embeddings */
 }
 
 static void read_vision(struct vision_config *c, const struct json_fields *f, const struct json_fields *top)
@@ -149,7 +158,8 @@ static void read_vision(struct vision_config *c, const struct json_fields *f, co
     c->patch_size = (int)field_int(f, "patch_size", 32, 1, MAX_PICTURE_SIDE);
     c->norm_eps = (float)field_real(f, "layer_norm_eps", 1e-5, 0, 1);
     if (c->hidden % c->heads)
-        field_fail(f, "num_attention_heads", "is %d, which does not divide a width of %d", c->heads, c->hidden);
+        field_fail(f, "num_attention_heads", "is %d, which does not divide a width of %d", c->heads,
+                   c->hidden);
     if (c->patch_size > c->image_size)
         field_fail(f, "patch_size", "is larger than image_size");
     int64_t side = c->image_size / c->patch_size;
@@ -182,7 +192,8 @@ static void read_size(const struct json_fields *f, const char *key, int fallback
     *width = (int)field_int(&size, "width", fallback, 1, MAX_PICTURE_SIDE);
 }
 
-static void read_three(const struct json_fields *f, const char *key, const float fallback[3], bool divisor, float out[3])
+static void read_three(const struct json_fields *f, const char *key, const float fallback[3], bool divisor,
+                       float out[3])
 {
     const json_t *list = field_get(f, key);
     memcpy(out, fallback, 3 * sizeof *out);
@@ -209,7 +220,8 @@ static void read_preprocess(struct vision_preprocess *p, const struct json_field
     p->rescale = field_bool(f, "do_rescale", true);
     p->normalize = field_bool(f, "do_normalize", true);
     p->rescale_factor = field_real(f, "rescale_factor", 1 / 255.0, 1e-9, 1e9);
-    p->resample = (enum resample)field_int(f, "resample", RESAMPLE_BICUBIC, RESAMPLE_NEAREST, RESAMPLE_BICUBIC);
+    p->resample =
+        (enum resample)field_int(f, "resample", RESAMPLE_BICUBIC, RESAMPLE_NEAREST, RESAMPLE_BICUBIC);
     read_three(f, "image_mean", clip_mean, false, p->mean);
     read_three(f, "image_std", clip_std, true, p->std);
     read_size(f, "crop_size", image_size, &p->crop_height, &p->crop_width);
@@ -224,8 +236,8 @@ static void read_preprocess(struct vision_preprocess *p, const struct json_field
         p->shortest_edge = (int)field_int(f, "size", image_size, 1, MAX_PICTURE_SIDE);
     }
     if (p->crop_height != image_size || p->crop_width != image_size)
-        field_fail(f, "crop_size", "is %d x %d, but the vision tower takes %d x %d", p->crop_width, p->crop_height,
-                   image_size, image_size);
+        field_fail(f, "crop_size", "is %d x %d, but the vision tower takes %d x %d", p->crop_width,
+                   p->crop_height, image_size, image_size);
     if (!p->center_crop && (p->resize_height != image_size || p->resize_width != image_size))
         field_fail(f, "do_center_crop", "may be off only where size is that of the vision tower");
 }
@@ -327,7 +339,8 @@ static void name_from_path(struct model_config *c, const char *path)
 }
 
 /* A side file's object in *out (NULL when the file does not exist). */
-static enum status read_side_file(const struct checkpoint *ck, const char *name, json_t **out, struct error *err)
+static enum status read_side_file(const struct checkpoint *ck, const char *name, json_t **out,
+                                  struct error *err)
 {
     size_t length;
     *out = NULL;
@@ -374,7 +387,8 @@ static enum status read_config_json(struct model_config *c, const json_t *json, 
     if (c->image_id >= c->llm.vocab)
         field_fail(&f, key, "is missing, and 32000 is not one of the %d tokens", c->llm.vocab);
     if (c->kind == MODEL_VARGPT) {
-        if (field_int(&f, "hidden_size", c->llm.hidden, 1, MAX_WIDTH) != c->llm.hidden && field_get(&text, "hidden_size"))
+        if (field_int(&f, "hidden_size", c->llm.hidden, 1, MAX_WIDTH) != c->llm.hidden &&
+            field_get(&text, "hidden_size"))
             field_fail(&f, "hidden_size", "is not that of text_config");
         read_drawing(&c->drawing, &f, c->llm.vocab);
     }
@@ -418,7 +432,8 @@ enum status model_config_read(struct model_config *out, const struct checkpoint 
     struct error own = {0};
     struct model_config c = {.image_id = -1, .bos_id = -1, .temperature = 1, .top_p = 1};
     name_from_path(&c, checkpoint_path(ck));
-    enum status status = checkpoint_is_gguf(ck) ? model_config_read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
+    enum status status =
+        checkpoint_is_gguf(ck) ? model_config_read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);
     if (status) {
         if (err)
             *err = own;

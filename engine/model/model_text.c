@@ -21,7 +21,8 @@ static enum status open_gguf_tokenizer(struct model_text *t, const struct checkp
     v.type = checkpoint_gguf_ints(ck, "tokenizer.ggml.token_type", &types);
     v.merge = checkpoint_gguf_strings(ck, "tokenizer.ggml.merges", &v.merges);
     if (!v.model || !v.piece || (v.score && scores != v.count) || (v.type && types != v.count))
-        return error_set(err, STATUS_BAD_FILE, "%.150s: its vocabulary (tokenizer.ggml.*) is missing or incomplete",
+        return error_set(err, STATUS_BAD_FILE,
+                         "%.150s: its vocabulary (tokenizer.ggml.*) is missing or incomplete",
                          checkpoint_path(ck));
     if (checkpoint_gguf_int(ck, "tokenizer.ggml.bos_token_id", &id))
         v.bos = id >= 0 && (size_t)id < v.count ? (int32_t)id : -1;
@@ -42,10 +43,12 @@ static enum status open_json_tokenizer(struct model_text *t, const struct checkp
     size_t length;
     char *text = checkpoint_read_file(ck, "tokenizer.json", &length, err);
     if (!text)
-        return err->status ? err->status
-                           : error_set(err, STATUS_BAD_FILE,
-                                       "%.150s: holds no tokenizer.json (save the tokenizer with the tokenizers library)",
-                                       checkpoint_path(ck));
+        return err->status
+                   ? err->status
+                   : error_set(
+                         err, STATUS_BAD_FILE,
+                         "%.150s: holds no tokenizer.json (save the tokenizer with the tokenizers library)",
+                         checkpoint_path(ck));
     enum status status = tokenizer_open_json(&t->tokenizer, text, length, err);
     free(text);
     return status ? error_prefix(err, "tokenizer.json") : STATUS_OK;
@@ -73,8 +76,8 @@ static const char *template_text(const json_t *object)
     return json_string_value(value);
 }
 
-static enum status open_folder_template(struct model_text *t, const struct checkpoint *ck, const json_t *tokenizer_config,
-                                        struct error *err)
+static enum status open_folder_template(struct model_text *t, const struct checkpoint *ck,
+                                        const json_t *tokenizer_config, struct error *err)
 {
     size_t length;
     char *text = checkpoint_read_file(ck, "chat_template.jinja", &length, err);
@@ -94,7 +97,8 @@ static enum status open_folder_template(struct model_text *t, const struct check
     if (!json)
         return err->status;
     const char *source = template_text(json);
-    enum status status = source ? open_template(t, source, strlen(source), "chat_template.json", err) : STATUS_OK;
+    enum status status =
+        source ? open_template(t, source, strlen(source), "chat_template.json", err) : STATUS_OK;
     json_decref(json);
     return status;
 }
@@ -120,7 +124,8 @@ static const char *named_token(const json_t *config, const char *key)
 
 static void settle_special(struct model_text *t, struct model_config *c, const json_t *tokenizer_config)
 {
-    const char *bos = named_token(tokenizer_config, "bos_token"), *eos = named_token(tokenizer_config, "eos_token");
+    const char *bos = named_token(tokenizer_config, "bos_token"),
+               *eos = named_token(tokenizer_config, "eos_token");
     t->bos = bos ? xstrdup(bos) : spell(t->tokenizer, c->bos_id);
     t->eos = eos ? xstrdup(eos) : spell(t->tokenizer, c->n_end_ids ? c->end_id[0] : -1);
     t->image = spell(t->tokenizer, c->image_id);
@@ -143,7 +148,8 @@ static enum status read_tokenizer_config(const struct checkpoint *ck, json_t **o
     return err->status;
 }
 
-enum status model_text_open(struct model_text *t, const struct checkpoint *ck, struct model_config *c, struct error *err)
+enum status model_text_open(struct model_text *t, const struct checkpoint *ck, struct model_config *c,
+                            struct error *err)
 {
     json_t *config = NULL;
     const char *source;

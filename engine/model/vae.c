@@ -5,8 +5,8 @@
 
 static const float norm_eps = 1e-6f;
 
-/* A picture on its way through a half of the VAE: x holds it, h and y are for what is being made of it. All three are
- * as large as the largest picture on the way. */
+/* A picture on its way through a half of the VAE: x holds it, h and y are for what is being made of it. All
+ * three are as large as the largest picture on the way. */
 struct pass {
     const struct model *m;
     struct tensor x, h, y;
@@ -22,16 +22,16 @@ static struct tensor shaped(const struct pass *p, struct tensor buffer, int side
 }
 
 /* out = v(in), where `out` is shaped already; in is side x side. */
-static void convolve_into(const struct model *m, struct tensor out, struct tensor in, int side, const struct vae_conv *v,
-                          int stride, int upsample)
+static void convolve_into(const struct model *m, struct tensor out, struct tensor in, int side,
+                          const struct vae_conv *v, int stride, int upsample)
 {
     struct conv conv = {side, side, v->kernel, stride, upsample, .pad_end_only = stride == 2};
     m->op->conv2d(m->be, out, in, &conv, v->w, v->bias);
 }
 
 /* The same into a buffer; returns the side of what it then holds. */
-static int convolve(const struct pass *p, struct tensor *buffer, struct tensor in, int side, const struct vae_conv *v,
-                    int stride, int upsample)
+static int convolve(const struct pass *p, struct tensor *buffer, struct tensor in, int side,
+                    const struct vae_conv *v, int stride, int upsample)
 {
     int out_side = stride == 2 ? side / 2 : side * upsample;
     *buffer = shaped(p, *buffer, out_side, v->out);
@@ -53,9 +53,11 @@ static struct pass pass_begin(const struct model *m, struct arena *a, struct ten
     return p;
 }
 
-static void normalise(const struct pass *p, struct tensor out, struct tensor in, const struct norm *n, enum activation act)
+static void normalise(const struct pass *p, struct tensor out, struct tensor in, const struct norm *n,
+                      enum activation act)
 {
-    p->m->op->group_norm(p->m->be, out, in, p->m->config.drawing.norm_groups, n->weight, n->bias, norm_eps, act);
+    p->m->op->group_norm(p->m->be, out, in, p->m->config.drawing.norm_groups, n->weight, n->bias, norm_eps,
+                         act);
 }
 
 static void swap(struct tensor *a, struct tensor *b)
@@ -97,7 +99,8 @@ static void pass_attention(struct pass *p, const struct vae_attention *v)
     int n = p->side * p->side, c = v->channels;
     struct span span = {0, n, 0, 0};
     const int32_t *iota = p->m->iota;
-    struct row_batch b = {.n_rows = n, .n_spans = 1, .span = &span, .position = iota, .slot = iota, .page = iota};
+    struct row_batch b = {
+        .n_rows = n, .n_spans = 1, .span = &span, .position = iota, .slot = iota, .page = iota};
     struct kv_layer kv = {.key = p->key, .value = p->value, .type = DTYPE_F32, .heads = 1, .head_dim = c};
     p->h = shaped(p, p->h, p->side, c);
     p->y = shaped(p, p->y, p->side, 3 * c);
@@ -165,9 +168,9 @@ void vae_encode(const struct model *m, struct arena *a, struct tensor rgb, struc
     arena_reset(a, mark);
 }
 
-/* j = argmin |ticks - s/(S-1)|, ticks evenly from 1/2K to 1 - 1/2K (for four: 1/12 to 11/12), the first of equals. The
- * published scales 2 and 7 lie half way between two ticks, so there the rounding of the reference decides: in double, each
- * tick as j * step + first, as numpy's linspace computes it. */
+/* j = argmin |ticks - s/(S-1)|, ticks evenly from 1/2K to 1 - 1/2K (for four: 1/12 to 11/12), the first of
+ * equals. The published scales 2 and 7 lie half way between two ticks, so there the rounding of the reference
+ * decides: in double, each tick as j * step + first, as numpy's linspace computes it. */
 static const struct vae_conv *choose_phi(const struct model *m, int scale)
 {
     int n = m->vae.n_phi, scales = m->config.drawing.n_scales, best = 0;
@@ -184,10 +187,10 @@ static const struct vae_conv *choose_phi(const struct model *m, int scale)
     return &m->vae.phi[best];
 }
 
-/* What the codes of a scale stand for, at full size: h = 0.5 u + 0.5 phi(u). Adds factor * h to f (factor: the vector of
- * 0.5 or -0.5). */
-static void add_codes(const struct model *m, struct arena *a, struct tensor f, const int32_t *codes, int scale,
-                      const float *factor)
+/* What the codes of a scale stand for, at full size: h = 0.5 u + 0.5 phi(u). Adds factor * h to f (factor:
+ * the vector of 0.5 or -0.5). */
+static void add_codes(const struct model *m, struct arena *a, struct tensor f, const int32_t *codes,
+                      int scale, const float *factor)
 {
     int p = m->config.drawing.scale[scale], side = m->vae.side, width = m->decoder.code_width;
     size_t mark = arena_mark(a);
@@ -206,7 +209,8 @@ static void add_codes(const struct model *m, struct arena *a, struct tensor f, c
     arena_reset(a, mark);
 }
 
-void vae_add_scale(const struct model *m, struct arena *a, struct tensor f_hat, const int32_t *codes, int scale)
+void vae_add_scale(const struct model *m, struct arena *a, struct tensor f_hat, const int32_t *codes,
+                   int scale)
 {
     add_codes(m, a, f_hat, codes, scale, m->vae.half);
 }

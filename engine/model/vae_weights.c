@@ -17,17 +17,20 @@ static void need(size_t *most, size_t floats)
     *most = floats > *most ? floats : *most;
 }
 
-static struct norm load_group_norm(struct loader *l, struct model *m, int channels, const char *at, const char *name)
+static struct norm load_group_norm(struct loader *l, struct model *m, int channels, const char *at,
+                                   const char *name)
 {
     int groups = m->config.drawing.norm_groups;
     if (channels % groups && l->err->status == STATUS_OK)
-        error_set(l->err, STATUS_BAD_FILE, "%s.%s: %d channels do not divide into %d groups (vae_norm_groups)", at, name,
-                  channels, groups);
+        error_set(l->err, STATUS_BAD_FILE,
+                  "%s.%s: %d channels do not divide into %d groups (vae_norm_groups)", at, name, channels,
+                  groups);
     return load_norm(l, channels, "%s.%s", at, name);
 }
 
 /* Returns the block's output channels. */
-static int load_res_block(struct loader *l, struct model *m, struct res_block *r, int in, int side, const char *at)
+static int load_res_block(struct loader *l, struct model *m, struct res_block *r, int in, int side,
+                          const char *at)
 {
     r->norm1 = load_group_norm(l, m, in, at, "norm1");
     r->conv1 = load_conv(l, 0, in, "%s.conv1", at);
@@ -40,7 +43,8 @@ static int load_res_block(struct loader *l, struct model *m, struct res_block *r
     return out;
 }
 
-static void load_attention(struct loader *l, struct model *m, struct vae_attention *v, int channels, int side, const char *at)
+static void load_attention(struct loader *l, struct model *m, struct vae_attention *v, int channels, int side,
+                           const char *at)
 {
     v->channels = channels;
     v->norm = load_group_norm(l, m, channels, at, "norm");
@@ -49,13 +53,15 @@ static void load_attention(struct loader *l, struct model *m, struct vae_attenti
     need(&m->vae.buffer_floats, area(side, 3 * channels));
     need(&m->vae.attention_floats, (area(side, 1) + PAGE_TOKENS) * (size_t)channels);
     if (side > MAX_SCALE_SIDE && l->err->status == STATUS_OK)
-        error_set(l->err, STATUS_BAD_FILE, "%s: attention over %d x %d positions is not supported", at, side, side);
+        error_set(l->err, STATUS_BAD_FILE, "%s: attention over %d x %d positions is not supported", at, side,
+                  side);
     if (side <= MAX_SCALE_SIDE && side * side > m->vae.attended_cells)
         m->vae.attended_cells = side * side;
 }
 
 /* The blocks of decoder.up.N or encoder.down.N; returns their output channels. */
-static int load_level(struct loader *l, struct model *m, struct vae_level *v, int in, int side, const char *at)
+static int load_level(struct loader *l, struct model *m, struct vae_level *v, int in, int side,
+                      const char *at)
 {
     char name[96];
     int channels = in;
@@ -68,7 +74,8 @@ static int load_level(struct loader *l, struct model *m, struct vae_level *v, in
     if (find_optional(l, "%s.attn.0.qkv.weight", at)) {
         for (; v->n_attentions < v->n_blocks; v->n_attentions++) {
             snprintf(name, sizeof name, "%s.attn.%d", at, v->n_attentions);
-            load_attention(l, m, &v->attention[v->n_attentions], v->block[v->n_attentions].conv1.out, side, name);
+            load_attention(l, m, &v->attention[v->n_attentions], v->block[v->n_attentions].conv1.out, side,
+                           name);
         }
     }
     return channels;
@@ -84,7 +91,8 @@ static int count_levels(struct loader *l, const char *half)
     return n;
 }
 
-static void load_middle(struct loader *l, struct model *m, struct vae_half *half, int channels, int side, const char *name)
+static void load_middle(struct loader *l, struct model *m, struct vae_half *half, int channels, int side,
+                        const char *name)
 {
     char at[96];
     snprintf(at, sizeof at, "%s.mid.block_1", name);
@@ -118,7 +126,8 @@ static void load_decoder(struct loader *l, struct model *m)
         side *= 2;
         need(&m->vae.buffer_floats, area(side, channels));
         if (side > MAX_PICTURE_SIDE)
-            error_set(l->err, STATUS_BAD_FILE, "%s: makes pictures of over %d pixels a side", at, MAX_PICTURE_SIDE);
+            error_set(l->err, STATUS_BAD_FILE, "%s: makes pictures of over %d pixels a side", at,
+                      MAX_PICTURE_SIDE);
     }
     snprintf(at, sizeof at, "vae_local.decoder");
     half->norm_out = load_group_norm(l, m, channels, at, "norm_out");
@@ -146,7 +155,8 @@ static void load_encoder(struct loader *l, struct model *m)
         need(&m->vae.buffer_floats, area(side, channels));
     }
     if (side != m->vae.side && l->err->status == STATUS_OK)
-        error_set(l->err, STATUS_BAD_FILE, "vae_local.encoder: makes %d x %d cells, the decoder takes %d x %d", side, side,
+        error_set(l->err, STATUS_BAD_FILE,
+                  "vae_local.encoder: makes %d x %d cells, the decoder takes %d x %d", side, side,
                   m->vae.side, m->vae.side);
     load_middle(l, m, half, channels, side, "vae_local.encoder");
     snprintf(at, sizeof at, "vae_local.encoder");
@@ -159,7 +169,8 @@ static void load_phi(struct loader *l, struct model *m)
 {
     int width = m->decoder.code_width;
     struct vae *v = &m->vae;
-    while (v->n_phi < MAX_PHI && find_optional(l, "vae_local.quantize.quant_resi.qresi_ls.%d.weight", v->n_phi))
+    while (v->n_phi < MAX_PHI &&
+           find_optional(l, "vae_local.quantize.quant_resi.qresi_ls.%d.weight", v->n_phi))
         v->n_phi++;
     if (v->n_phi == 0)
         find_tensor(l, "vae_local.quantize.quant_resi.qresi_ls.0.weight");
@@ -182,7 +193,8 @@ void load_vae(struct loader *l, struct model *m)
 {
     struct vae *v = &m->vae;
     v->side = m->config.drawing.scale[m->config.drawing.n_scales - 1];
-    v->codebook = load_matrix(l, m->decoder.n_codes, m->decoder.code_width, "vae_local.quantize.embedding.weight");
+    v->codebook =
+        load_matrix(l, m->decoder.n_codes, m->decoder.code_width, "vae_local.quantize.embedding.weight");
     v->half = keep_constant(l, m->decoder.code_width, 0.5f);
     v->minus_half = keep_constant(l, m->decoder.code_width, -0.5f);
     load_phi(l, m);

@@ -13,8 +13,9 @@ static void cut_patches(const struct vision_config *c, const float *pixels, floa
         for (int channel = 0; channel < 3; channel++) {
             for (int y = 0; y < c->patch_size; y++) {
                 int row = p / side * c->patch_size + y, column = p % side * c->patch_size;
-                const float *from = pixels + ((size_t)channel * (size_t)c->image_size + (size_t)row) *
-                                                 (size_t)c->image_size + column;
+                const float *from =
+                    pixels + ((size_t)channel * (size_t)c->image_size + (size_t)row) * (size_t)c->image_size +
+                    column;
                 for (int x = 0; x < c->patch_size; x++)
                     *patches++ = from[x];
             }
@@ -57,7 +58,8 @@ static void embed_patches(const struct model *m, struct arena *a, const float *p
     m->op->add(m->be, tensor_rows(x, 1, n), position, NULL);
 }
 
-void vision_forward(const struct model *m, struct arena *a, const float *pixels, struct tensor features, struct tensor out)
+void vision_forward(const struct model *m, struct arena *a, const float *pixels, struct tensor features,
+                    struct tensor out)
 {
     const struct backend_ops *op = m->op;
     struct backend *be = m->be;
@@ -67,7 +69,8 @@ void vision_forward(const struct model *m, struct arena *a, const float *pixels,
     int heads = c->heads, head_dim = c->hidden / heads;
     float scale = 1 / sqrtf((float)head_dim);
     struct span span = {.first_row = 0, .n_rows = rows, .first_position = 0, .first_page = 0};
-    struct row_batch b = {.n_rows = rows, .n_spans = 1, .span = &span, .position = m->iota, .slot = m->iota, .page = m->iota};
+    struct row_batch b = {
+        .n_rows = rows, .n_spans = 1, .span = &span, .position = m->iota, .slot = m->iota, .page = m->iota};
     size_t mark = arena_mark(a);
 
     struct tensor x = arena_tensor(a, rows, c->hidden), h = arena_tensor(a, rows, c->hidden);

@@ -49,8 +49,7 @@ static void *grow(void *list, size_t count, size_t size)
     return (count & (count - 1)) == 0 ? xrealloc(list, (count ? 2 * count : 1) * size) : list;
 }
 
-#define APPEND(list, count, item) \
-    ((list) = grow((list), (count), sizeof *(list)), (list)[(count)++] = (item))
+#define APPEND(list, count, item) ((list) = grow((list), (count), sizeof *(list)), (list)[(count)++] = (item))
 
 static bool failed(const struct loader *l)
 {
@@ -70,18 +69,19 @@ static const struct checkpoint_tensor *find_named(struct loader *l, const char *
             error_set(l->err, STATUS_BAD_FILE, "%.80s: tensor %.120s has type %s, which is not read",
                       checkpoint_path(l->checkpoint), name, type);
         else if (required)
-            error_set(l->err, STATUS_BAD_FILE, "%.80s: tensor %.120s is missing", checkpoint_path(l->checkpoint), name);
+            error_set(l->err, STATUS_BAD_FILE, "%.80s: tensor %.120s is missing",
+                      checkpoint_path(l->checkpoint), name);
     }
     return t;
 }
 
-#define FORMAT_NAME(name, format)                       \
-    char name[CANONICAL_SIZE];                          \
-    do {                                                \
-        va_list args;                                   \
-        va_start(args, format);                         \
-        vsnprintf(name, sizeof name, format, args);     \
-        va_end(args);                                   \
+#define FORMAT_NAME(name, format)                                                                            \
+    char name[CANONICAL_SIZE];                                                                               \
+    do {                                                                                                     \
+        va_list args;                                                                                        \
+        va_start(args, format);                                                                              \
+        vsnprintf(name, sizeof name, format, args);                                                          \
+        va_end(args);                                                                                        \
     } while (0)
 enum { CANONICAL_SIZE = 200 };
 
@@ -108,7 +108,8 @@ void refuse_shape(struct loader *l, const struct checkpoint_tensor *t, const cha
     va_end(args);
     for (int i = 0, n = 0; i < t->n_dims; i++)
         n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld", i ? ", " : "", (long long)t->shape[i]);
-    error_set(l->err, STATUS_BAD_FILE, "%.50s: tensor %.80s is [%s], must be %s", t->file, t->name, shape, must);
+    error_set(l->err, STATUS_BAD_FILE, "%.50s: tensor %.80s is [%s], must be %s", t->file, t->name, shape,
+              must);
 }
 
 /* The product of the dimensions from `from` on. Sizes fit: the file's header was checked. */
@@ -162,7 +163,8 @@ int32_t *keep_ints(struct loader *l, const int32_t *values, size_t n)
     return keep(l, values, n * sizeof *values);
 }
 
-static struct weight *keep_matrix(struct loader *l, const struct host_matrix *matrix, const struct checkpoint_tensor *t)
+static struct weight *keep_matrix(struct loader *l, const struct host_matrix *matrix,
+                                  const struct checkpoint_tensor *t)
 {
     struct weight *w = NULL;
     if (l->be->op->weight_load(l->be, &w, matrix, l->err)) {
@@ -273,8 +275,9 @@ struct vae_conv load_conv(struct loader *l, int out, int in, const char *format,
     struct vae_conv v = {.in = in};
     if (!t || failed(l))
         return v;
-    bool shaped = t->n_dims == 4 && t->shape[1] == in && t->shape[2] == t->shape[3] && t->shape[0] <= (1 << 20) &&
-                  (t->shape[2] == 1 || t->shape[2] == 3) && (out <= 0 || t->shape[0] == out) && t->type <= DTYPE_BF16;
+    bool shaped = t->n_dims == 4 && t->shape[1] == in && t->shape[2] == t->shape[3] &&
+                  t->shape[0] <= (1 << 20) && (t->shape[2] == 1 || t->shape[2] == 3) &&
+                  (out <= 0 || t->shape[0] == out) && t->type <= DTYPE_BF16;
     if (!shaped) {
         refuse_shape(l, t, "a 1 x 1 or 3 x 3 convolution of %d channels", in);
         return v;
@@ -303,7 +306,8 @@ static int compare_pointers(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-void refuse_unused(struct loader *l, bool (*ignored)(const struct model *, const char *), const struct model *m)
+void refuse_unused(struct loader *l, bool (*ignored)(const struct model *, const char *),
+                   const struct model *m)
 {
     struct weights *w = l->weights;
     if (failed(l))
@@ -313,7 +317,8 @@ void refuse_unused(struct loader *l, bool (*ignored)(const struct model *, const
         const struct checkpoint_tensor *t = checkpoint_at(l->checkpoint, i);
         if (bsearch(&t, w->used, w->n_used, sizeof *w->used, compare_pointers) || ignored(m, t->name))
             continue;
-        error_set(l->err, STATUS_BAD_FILE, "%.50s: tensor %.120s is not one that this model has", t->file, t->name);
+        error_set(l->err, STATUS_BAD_FILE, "%.50s: tensor %.120s is not one that this model has", t->file,
+                  t->name);
         return;
     }
 }

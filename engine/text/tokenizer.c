@@ -133,8 +133,9 @@ static bool append_all(struct token_list *out, const int32_t *ids, size_t n)
 static bool add_template(const struct tokenizer *t, struct token_list *out, size_t start, bool once)
 {
     size_t n = out->count - start;
-    bool begun = t->n_prefix == 0 || (once && n >= t->n_prefix &&
-                                      memcmp(out->ids + start, t->prefix, t->n_prefix * sizeof *t->prefix) == 0);
+    bool begun =
+        t->n_prefix == 0 || (once && n >= t->n_prefix &&
+                             memcmp(out->ids + start, t->prefix, t->n_prefix * sizeof *t->prefix) == 0);
     if (!begun) {
         if (!append_all(out, t->prefix, t->n_prefix)) /* makes the room */
             return false;

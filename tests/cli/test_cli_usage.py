@@ -82,3 +82,15 @@ def test_full_disk(vargpt):
 
 def test_health_without_a_server(vargpt):
     assert "is the server running there?" in one_line(vargpt("health", "--port", "1", code=1))
+
+
+@pytest.mark.parametrize("device, message", [
+    ("gpu", "'gpu' is none of auto, cpu, cuda, cuda:N"), ("cuda:", "'cuda:' is none of"), ("cuda:x", "'cuda:x' is none of"),
+    ("cuda:-1", "'cuda:-1' is none of"), ("cuda:900", "cuda"),
+])
+def test_device(vargpt, device, message):
+    assert message in one_line(vargpt("chat", "-m", vargpt.model, "--device", device, "hello", code=1))
+
+
+def test_precision(vargpt):
+    assert "auto, exact" in one_line(vargpt("chat", "-m", vargpt.model, "--precision", "half", "hello", code=2))

@@ -70,7 +70,7 @@ static void conv_case(struct check *c, struct conv v, int channels, int outputs,
     struct matrix out = matrix_new(pixels, outputs, outputs + gap);
     size_t n = (size_t)pixels * (size_t)outputs;
     double *want = doubles_new(n), *bound = doubles_new(n);
-    reference_conv(want, bound, k.x.t, &v, w.value, outputs, k.b);
+    reference_conv(want, bound, k.x.t, &v, w.value, outputs, k.b, product_rounding(c, type));
     for (int i = 0; i < CHECK_BACKENDS; i++)
         k.weight[i] = weight_open(c, c->backend[i], &w);
     check_picture(c, out, want, bound, run_conv, &k);
@@ -96,6 +96,8 @@ void case_conv2d(struct check *c)
                   i % 4 != 1);
         conv_case(c, shapes[i], random_int(c, 100, 180), random_int(c, 1, 8), (enum dtype)((i + 1) % 3), 0,
                   true);
+        conv_case(c, shapes[i], 8 * random_int(c, 1, 12), random_int(c, 1, 70), (enum dtype)(1 + i % 2),
+                  (int)i % 4 * 4, i % 4 != 1);
     }
 }
 

@@ -72,8 +72,7 @@ static void linear_case(struct check *c, enum dtype type, int rows, int inner, i
     float *b = bias ? random_vector(c, outputs) : NULL;
     size_t n = (size_t)rows * (size_t)outputs;
     double *want = doubles_new(n), *bound = doubles_new(n);
-    /* block types may be kept as F16, half a step of which is 2^-11 of a value */
-    reference_linear(want, bound, x.t, w.value, outputs, b, activation, type > DTYPE_BF16 ? 0x1p-11 : 0);
+    reference_linear(want, bound, x.t, w.value, outputs, b, activation, product_rounding(c, type));
     struct context k = {.x = x, .a = b, .activation = activation};
     open_weights(c, &k, &w);
     check_rows(c, out, want, bound, run_linear, &k);
@@ -103,6 +102,7 @@ void case_linear(struct check *c)
         linear_case(c, type, 0, 40, 10, ACT_GELU, true, 0);
         linear_case(c, type, 300, 1100, 31, ACT_GELU_TANH, true, 3);
         linear_case(c, type, 5, 2600, 700, ACT_NONE, false, 0);
+        linear_case(c, type, 150, 1048, 140, ACT_QUICK_GELU, true, 4);
     }
     for (int type = DTYPE_Q8_0; type <= DTYPE_Q4_1; type++) {
         for (int i = 0; i < 6; i++)

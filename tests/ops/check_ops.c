@@ -1,10 +1,14 @@
-/* check_ops [--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]
+/* check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] [--op NAME] [--seed N]
+ * [--bench]
  *
- * Every operation on every CPU level this machine has, against the reference of reference.c. With --bench:
- * speeds, at the level given or the best. */
+ * Every operation on every CPU level this machine has, or on a graphics card, against the reference of
+ * reference.c. With --bench: speeds, at the level given or the best. On an emulated card three backends run
+ * the threads of each block in different orders, and must get the same bytes. */
 #include "check.h"
 
 #include "cpu/cpu_backend.h"
+#include "cuda/cuda_backend.h"
+#include "on_device.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -39,6 +43,7 @@ static const struct {
 
 struct options {
     int level; /* -1: all */
+    bool cuda, fast;
     const char *only;
     uint64_t seed;
     bool bench;
@@ -51,6 +56,14 @@ static bool options_read(struct options *o, int argc, char **argv)
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(argv[i], "--bench")) {
             o->bench = true;
+        } else if (value && !strcmp(argv[i], "--device")) {
+            o->cuda = !strcmp(argv[++i], "cuda");
+            if (!o->cuda && strcmp(argv[i], "cpu"))
+                return false;
+        } else if (value && !strcmp(argv[i], "--precision")) {
+            o->fast = !strcmp(argv[++i], "fast");
+            if (!o->fast && strcmp(argv[i], "exact"))
+                return false;
         } else if (value && !strcmp(argv[i], "--op")) {
             o->only = argv[++i];
         } else if (value && !strcmp(argv[i], "--seed")) {
@@ -85,37 +98,79 @@ static struct backend *open_backend(int threads, enum cpu_level level)
     return be;
 }
 
+static int run_operations(struct check *c)
+{
+    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
+        if (c->only && strcmp(c->only, operations[i].name))
+            continue;
+        int cases = c->cases, failures = c->failures;
+        c->worst = 0;
+        operations[i].run(c);
+        printf("%-8s %-10s %4d cases  %s  largest error %4.0f %% of its bound\n", c->level,
+               operations[i].name, c->cases - cases, c->failures == failures ? "ok    " : "FAILED",
+               100 * c->worst);
+        fflush(stdout);
+    }
+    if (c->cases == 0) {
+        fprintf(stderr, "check_ops: there is no operation \"%s\"\n", c->only);
+        return 1;
+    }
+    return c->failures;
+}
+
 static int check_level(const struct options *o, enum cpu_level level)
 {
     struct check c = {.level = cpu_level_name(level), .only = o->only, .random = o->seed};
     for (int i = 0; i < CHECK_BACKENDS; i++)
         c.backend[i] = open_backend(i + 1, level);
-    for (size_t i = 0; i < sizeof operations / sizeof *operations; i++) {
-        if (o->only && strcmp(o->only, operations[i].name))
-            continue;
-        int cases = c.cases, failures = c.failures;
-        c.worst = 0;
-        operations[i].run(&c);
-        printf("%-8s %-10s %4d cases  %s  largest error %4.0f %% of its bound\n", c.level, operations[i].name,
-               c.cases - cases, c.failures == failures ? "ok    " : "FAILED", 100 * c.worst);
-        fflush(stdout);
-    }
+    int failures = run_operations(&c);
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cpu_backend_close(c.backend[i]);
-    if (c.cases == 0) {
-        fprintf(stderr, "check_ops: there is no operation \"%s\"\n", o->only);
-        return 1;
+    return failures;
+}
+
+/* The emulator's (cuda/emulator/emulator.h), where it is the card. */
+extern void emulator_set_order(int order) __attribute__((weak));
+
+static void set_order(int order)
+{
+    if (emulator_set_order)
+        emulator_set_order(order);
+}
+
+static int check_cuda(const struct options *o)
+{
+    struct check c = {.level = emulator_set_order ? "emulated" : "cuda",
+                      .only = o->only,
+                      .random = o->seed,
+                      .fast = o->fast};
+    for (int i = 0; i < CHECK_BACKENDS; i++) {
+        struct backend *device = NULL;
+        struct error err = {0};
+        if (cuda_backend_open(&device, 0, &err)) {
+            fprintf(stderr, "check_ops: %s\n", err.message);
+            exit(2);
+        }
+        cuda_backend_set_fast(device, o->fast);
+        c.backend[i] = on_device_open(device, set_order, i);
     }
-    return c.failures;
+    int failures = run_operations(&c);
+    for (int i = 0; i < CHECK_BACKENDS; i++)
+        cuda_backend_close(on_device_close(c.backend[i]));
+    return failures;
 }
 
 int main(int argc, char **argv)
 {
     struct options o;
     if (!options_read(&o, argc, argv)) {
-        fprintf(stderr, "usage: check_ops [--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]\n");
+        fprintf(stderr,
+                "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] "
+                "[--op NAME] [--seed N] [--bench]\n");
         return 2;
     }
+    if (o.cuda)
+        return check_cuda(&o) ? 1 : 0;
     enum cpu_level best = cpu_level_detected();
     if (o.level > (int)best) {
         fprintf(stderr, "check_ops: this processor has %s at most\n", cpu_level_name(best));

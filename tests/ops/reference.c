@@ -211,7 +211,7 @@ static void cache_row(double *out, bool values, struct kv_layer kv, const struct
 }
 
 static void attend(double *out, double *bound, const float *q, struct kv_layer kv, const struct row_batch *b,
-                   const struct span *s, int keys, int head, double scale)
+                   const struct span *s, int keys, int head, double scale, double rounding)
 {
     double *score = xcalloc((size_t)keys, sizeof *score), top = -INFINITY, total = 0, slack = 0;
     double *k = xcalloc((size_t)kv.head_dim, sizeof *k);
@@ -237,14 +237,14 @@ static void attend(double *out, double *bound, const float *q, struct kv_layer k
         }
     }
     for (int d = 0; d < kv.head_dim; d++)
-        bound[d] = bound[d] * ROUNDING * (10 + 10 * slack) +
+        bound[d] = bound[d] * (ROUNDING * (10 + 10 * slack) + expm1(4 * rounding * slack) + 3 * rounding) +
                    1e-36; /* an error in a score is a relative error in its weight */
     free(k);
     free(score);
 }
 
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer kv,
-                         const struct row_batch *b, enum mask mask, double scale)
+                         const struct row_batch *b, enum mask mask, double scale, double rounding)
 {
     int heads = q.cols / kv.head_dim, group = heads / kv.heads;
     for (int i = 0; i < b->n_spans; i++) {
@@ -254,7 +254,7 @@ void reference_attention(double *out, double *bound, struct tensor q, struct kv_
             for (int h = 0; h < heads; h++) {
                 size_t at = (size_t)(s->first_row + r) * (size_t)q.cols + (size_t)(h * kv.head_dim);
                 attend(out + at, bound + at, tensor_row(q, s->first_row + r) + h * kv.head_dim, kv, b, s,
-                       keys, h / group, scale);
+                       keys, h / group, scale, rounding);
             }
         }
     }
@@ -263,7 +263,7 @@ void reference_attention(double *out, double *bound, struct tensor q, struct kv_
 /* --- pictures --- */
 
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *v, const double *w,
-                    int outputs, const float *bias)
+                    int outputs, const float *bias, double rounding)
 {
     int height = v->height * v->upsample, width = v->width * v->upsample;
     int before = v->kernel == 3 && !v->pad_end_only ? 1 : 0, out_width = conv_out(v, v->width);
@@ -286,7 +286,7 @@ void reference_conv(double *out, double *bound, struct tensor x, const struct co
                 }
             }
             out[(size_t)p * (size_t)outputs + (size_t)o] = sum;
-            bound[(size_t)p * (size_t)outputs + (size_t)o] = 10 * ROUNDING * size;
+            bound[(size_t)p * (size_t)outputs + (size_t)o] = (10 * ROUNDING + rounding) * size;
         }
     }
 }

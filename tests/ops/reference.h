@@ -5,6 +5,7 @@
 
 #include "engine/backend.h"
 
+/* rounding: how far, relatively, an implementation may round the operands of its products (0: not at all). */
 void reference_values(double *out, const void *data, enum dtype, size_t n);
 double reference_activation(double x, enum activation);
 
@@ -24,9 +25,9 @@ void reference_cache_put(struct kv_layer, void *memory, float *scale, size_t at,
 /* And read again, exactly. */
 void reference_cache_get(double *out, struct kv_layer, const void *memory, const float *scale, size_t at);
 void reference_attention(double *out, double *bound, struct tensor q, struct kv_layer,
-                         const struct row_batch *, enum mask, double scale);
+                         const struct row_batch *, enum mask, double scale, double rounding);
 void reference_conv(double *out, double *bound, struct tensor x, const struct conv *, const double *w,
-                    int outputs, const float *bias);
+                    int outputs, const float *bias, double rounding);
 void reference_group_norm(double *out, double *bound, struct tensor x, int groups, const float *weight,
                           const float *bias, double eps, enum activation);
 void reference_resize(double *out, double *bound, struct tensor x, int from, int to, enum resize);

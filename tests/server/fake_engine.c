@@ -2,7 +2,7 @@
  * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
  * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
  * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
- *   /cancelled       says how many were cancelled
+ *   /cancelled       says how many were cancelled   /clock N      its clock every 5 ms
  */
 #include "tests/server/fake_engine.h"
 #include "base/clock.h"
@@ -39,14 +39,18 @@ struct run {
     struct request *request;
     struct event_sink sink;
     uint64_t id;
-    bool cancelled; /* under the engine's lock */
+    pthread_cond_t wake; /* it was cancelled */
+    bool cancelled;      /* under the engine's lock */
+    bool begun;          /* likewise: it has a slot */
+    int64_t begun_ns;
     struct run *next;
 };
 
 struct engine {
     struct model_config config;
     struct tokenizer tokenizer;
-    int max_running;
+    int max_running, slots;
+    bool stuck;
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct run *runs;
@@ -54,17 +58,26 @@ struct engine {
     uint64_t next_id;
 };
 
-struct engine *fake_engine_open(int max_running)
+struct engine *fake_engine_open(struct fake_options options)
 {
     struct engine *e = xcalloc(1, sizeof *e);
     e->config = (struct model_config){
         .kind = MODEL_VARGPT, .name = "fake", .image_id = ID_IMAGE, .temperature = 1, .top_p = 1};
     e->config.llm.vocab = VOCAB;
+    e->max_running = options.running ? options.running : MAX_RUNNING;
+    e->slots = options.slots ? options.slots : MAX_RUNNING;
+    e->stuck = options.stuck;
     e->config.drawing.n_scales = SCALES;
-    e->max_running = max_running ? max_running : MAX_RUNNING;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
     return e;
+}
+
+/* With the engine's lock held. */
+static void cancel(struct run *r)
+{
+    r->cancelled = true;
+    pthread_cond_signal(&r->wake);
 }
 
 void engine_close(struct engine *e)
@@ -73,8 +86,7 @@ void engine_close(struct engine *e)
         return;
     pthread_mutex_lock(&e->lock);
     for (struct run *r = e->runs; r; r = r->next)
-        r->cancelled = true;
-    pthread_cond_broadcast(&e->change);
+        cancel(r);
     while (e->n_runs > 0)
         pthread_cond_wait(&e->change, &e->lock);
     pthread_mutex_unlock(&e->lock);
@@ -83,7 +95,12 @@ void engine_close(struct engine *e)
     free(e);
 }
 
-/* Sleeps, or returns true at once when cancelled. */
+static bool is_late(const struct run *r)
+{
+    return r->request->deadline_ns && clock_ns() > r->request->deadline_ns;
+}
+
+/* Sleeps, or returns true at once when cancelled, or late. */
 static bool pause_run(struct run *r, int ms)
 {
     struct timespec until;
@@ -97,15 +114,43 @@ static bool pause_run(struct run *r, int ms)
     pthread_mutex_lock(&r->engine->lock);
     int late = 0;
     while (!r->cancelled && ms && !late)
-        late = pthread_cond_timedwait(&r->engine->change, &r->engine->lock, &until);
-    bool cancelled = r->cancelled;
+        late = pthread_cond_timedwait(&r->wake, &r->engine->lock, &until);
+    bool cancelled = r->cancelled || is_late(r);
     pthread_mutex_unlock(&r->engine->lock);
     return cancelled;
 }
 
 static void tell(struct run *r, const struct event *e)
 {
-    r->sink.on_event(r->sink.context, e);
+    struct event dated = *e;
+    dated.begun_ns = r->begun_ns;
+    r->sink.on_event(r->sink.context, &dated);
+}
+
+/* With the lock held: how many came before it and are not done. */
+static int count_before(const struct engine *e, const struct run *run, bool waiting)
+{
+    int n = 0;
+    for (const struct run *r = e->runs; r; r = r->next)
+        n += r->id < run->id && !(waiting && r->begun);
+    return n;
+}
+
+/* Waits for a slot; false when given up before. */
+static bool begin(struct run *r)
+{
+    struct engine *e = r->engine;
+    bool free_slot;
+    do {
+        pthread_mutex_lock(&e->lock);
+        free_slot = count_before(e, r, false) < e->slots;
+        if (free_slot) {
+            r->begun = true;
+            r->begun_ns = clock_ns();
+        }
+        pthread_mutex_unlock(&e->lock);
+    } while (!free_slot && !pause_run(r, 20));
+    return free_slot;
 }
 
 static void say(struct run *r, struct usage *usage, const char *text, size_t n, int ms)
@@ -129,6 +174,14 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
     }
 }
 
+/* "t", the clock's nanoseconds and a space; for bench/http. */
+static void say_clock(struct run *r, struct usage *usage)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "t%lld ", (long long)clock_ns());
+    say(r, usage, text, (size_t)n, 0);
+}
+
 static void draw(struct run *r, struct usage *usage, int index)
 {
     static const int sizes[SCALES] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
@@ -143,6 +196,12 @@ static void draw(struct run *r, struct usage *usage, int index)
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
         bool last = scale == SCALES - 1;
+        tell(r, &(struct event){.type = EVENT_SCALE,
+                                .picture_index = index,
+                                .scale = scale,
+                                .n_scales = SCALES,
+                                .seed = seed,
+                                .ordinal = ordinal});
         if (last || r->request->draw.previews >> scale & 1)
             tell(r, &(struct event){.type = last ? EVENT_PICTURE : EVENT_PREVIEW,
                                     .picture = &picture,
@@ -194,11 +253,14 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
             pause_run(r, 500);
         draw(r, usage, 0);
     } else if (is_command(&text, "/wait")) {
-        while (!pause_run(r, 1000))
+        while (!pause_run(r, 60000))
             ;
     } else if (is_command(&text, "/forever")) {
         while (!pause_run(r, 5))
             say(r, usage, "x", 1, 0);
+    } else if (is_command(&text, "/clock")) {
+        for (long n = strtol(text, NULL, 10); n > 0 && !pause_run(r, 5); n--)
+            say_clock(r, usage);
     } else if (is_command(&text, "/slow")) {
         say(r, usage, text, strlen(text), 10);
     } else if (is_command(&text, "/flood")) {
@@ -211,6 +273,10 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
         say(r, usage, "before ", 7, 0);
         draw(r, usage, 0);
         say(r, usage, text, strlen(text), 0);
+    } else if (is_command(&text, "/salt")) {
+        for (int i = 0; i < 16; i++)
+            snprintf(line + 2 * i, 3, "%02x", r->request->cache_salt[i]);
+        say(r, usage, line, 32, 0);
     } else if (is_command(&text, "/cancelled")) {
         pthread_mutex_lock(&r->engine->lock);
         snprintf(line, sizeof line, "%d", r->engine->n_cancelled);
@@ -235,6 +301,7 @@ static void end_run(struct run *r)
     e->n_cancelled += r->cancelled;
     pthread_cond_broadcast(&e->change);
     pthread_mutex_unlock(&e->lock);
+    pthread_cond_destroy(&r->wake);
     request_close(r->request);
     free(r);
 }
@@ -244,10 +311,12 @@ static void *run_thread(void *context)
     struct run *r = context;
     struct usage usage = {.prompt_tokens = (int)r->request->n_ids};
     char *text = last_message(r->request);
-    struct error err = act(r, &usage, text);
+    struct error err = {0};
+    if (begin(r))
+        err = act(r, &usage, text);
     int max = r->request->text.max_tokens;
     if (pause_run(r, 0))
-        error_set(&err, STATUS_CANCELLED, "cancelled");
+        error_set(&err, is_late(r) ? STATUS_TIMEOUT : STATUS_CANCELLED, "given up");
     for (size_t i = 0; i < r->request->n_ids; i++)
         usage.prompt_picture_tokens += r->request->ids[i] == ID_IMAGE;
     if (err.status)
@@ -274,6 +343,7 @@ enum status engine_submit(struct engine *e, struct request *request, struct even
     }
     struct run *r = xcalloc(1, sizeof *r);
     *r = (struct run){.engine = e, .request = request, .sink = sink, .id = e->next_id++, .next = e->runs};
+    pthread_cond_init(&r->wake, NULL);
     e->runs = r;
     e->n_runs++;
     *id = r->id;
@@ -292,9 +362,19 @@ void engine_cancel(struct engine *e, uint64_t id)
     pthread_mutex_lock(&e->lock);
     for (struct run *r = e->runs; r; r = r->next)
         if (r->id == id)
-            r->cancelled = true;
-    pthread_cond_broadcast(&e->change);
+            cancel(r);
     pthread_mutex_unlock(&e->lock);
+}
+
+int engine_place(struct engine *e, uint64_t id)
+{
+    int place = 0;
+    pthread_mutex_lock(&e->lock);
+    for (const struct run *r = e->runs; r; r = r->next)
+        if (r->id == id && !r->begun)
+            place = 1 + count_before(e, r, true);
+    pthread_mutex_unlock(&e->lock);
+    return place;
 }
 
 const struct model_config *engine_config(const struct engine *e)
@@ -324,7 +404,11 @@ int engine_picture_side(const struct engine *e)
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);
-    *out = (struct engine_status){.running = e->n_runs, .heartbeat_ns = clock_ns()};
+    *out = (struct engine_status){
+        .heartbeat_ns = e->stuck ? 1 : clock_ns(), .stepping = e->stuck, .pages = 100, .page_tokens = 16};
+    for (const struct run *r = e->runs; r; r = r->next)
+        *(r->begun ? &out->running : &out->waiting) += 1;
+    out->pages_used = out->running < 100 ? out->running : 100;
     pthread_mutex_unlock(&e->lock);
 }
 

@@ -4,7 +4,11 @@
 
 #include "engine/engine.h"
 
-/* max_running: more requests at once are refused with STATUS_BUSY; 0 = 4096. */
-struct engine *fake_engine_open(int max_running);
+struct fake_options {
+    int running; /* more requests at once are refused with STATUS_BUSY; 0 = 4096 */
+    int slots;   /* of them, computed at once, the others wait; 0 = all */
+    bool stuck;  /* its heart has stopped */
+};
+struct engine *fake_engine_open(struct fake_options);
 
 #endif

@@ -23,11 +23,12 @@ SLOW = 10 if "tsan" in BUILD.name or "asan" in BUILD.name else 1
 class Server:
     """A running server; requests with httpx and openai, or bytes over a socket."""
 
-    def __init__(self, command, port=None, ready=True, log=None):
+    def __init__(self, command, port=None, ready=True, log=None, key=None):
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
         self.port = port or int(self.process.stdout.readline())
         self.url = f"http://127.0.0.1:{self.port}"
         self.http = httpx.Client(base_url=self.url, timeout=60 * SLOW)
+        self.key = key
         self.model = None
         if ready:
             self.wait_ready()
@@ -41,7 +42,7 @@ class Server:
             except httpx.TransportError:
                 pass
             time.sleep(0.1)
-        self.model = self.http.get("/v1/models").json()["data"][0]["id"]
+        self.model = self.http.get("/v1/models", headers={"authorization": f"Bearer {self.key}"}).json()["data"][0]["id"]
 
     def client(self, **options):
         return openai.OpenAI(base_url=self.url + "/v1", api_key="none", max_retries=0, timeout=60 * SLOW, **options)
@@ -115,14 +116,14 @@ def status_of(reply):
     return int(reply.split(b" ", 2)[1]) if reply.startswith(b"HTTP/1.") else None
 
 
-def start_fake(**options):
-    ready = not options.get("loading")
-    return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready)
+def start_fake(ready=None, log=None, **options):
+    ready = not options.get("loading") if ready is None else ready
+    return Server([str(BUILD / "fake_server"), *(f"{k}={v}" for k, v in options.items())], ready=ready, log=log)
 
 
-def start_real(checkpoint, *options):
+def start_real(checkpoint, *options, key=None, log=None, program=BINARY):
     """The program itself on a checkpoint; it prints where it listens once it is ready."""
-    server = Server([str(BINARY), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False)
+    server = Server([str(program), "serve", "-m", str(checkpoint), "--port", "0", *options], port=1, ready=False, log=log, key=key)
     line = server.process.stdout.readline()
     server.port = int(re.search(r":(\d+)$", line.strip()).group(1))
     server.url = f"http://127.0.0.1:{server.port}"

@@ -264,8 +264,8 @@ def test_pictures_in(fake):
 
 
 @pytest.mark.parametrize("url, word", [
-    ("https://example.com/a.png", "only data: URLs"), ("http://127.0.0.1/", "only data: URLs"), ("file:///etc/passwd", "only data:"),
-    ("", "only data:"), ("data:", "comma"), ("data:image/png,abc", "not base64"), ("data:image/png;base64,", "empty"),
+    ("https://example.com/a.png", "send it as a data: URL"), ("http://127.0.0.1/", "send it as a data: URL"), ("file:///etc/passwd", "expected a URL"),
+    ("", "expected a URL"), ("data:", "comma"), ("data:image/png,abc", "not base64"), ("data:image/png;base64,", "empty"),
     ("data:image/png;base64,abc", "groups of 4"), ("data:image/png;base64,ab c", "not base64"),
     ("data:image/png;base64,a=bc", "not base64"), ("data:image/png;base64,ab==ab==", "not base64"),
     ("data:image/png;base64,====", "not base64"), ("data:image/png;base64,AB==", "stray"), ("data:image/png;base64,aGFsbG8=", ""),
@@ -324,7 +324,7 @@ BAD = [
     ("image_config", 3), ("image_config", {"guidance_scale": -1}), ("image_config", {"guidance_scale": 21}), ("image_config", {"size": "10x10"}),
     ("image_config", {"size": "5000x5000"}), ("image_config", {"size": "100x400"}), ("image_config", {"size": "x"}), ("image_config", {"size": 3}),
     ("image_config", {"size": "100x"}), ("image_config", {"size": "100x100x"}), ("image_config", {"size": "-1x100"}), ("image_config", {"size": "99999999999x1"}),
-    ("image_config", {"output_format": "gif"}), ("image_config", {"output_format": "tiff"}), ("image_config", {"partial_images": 10}),
+    ("image_config", {"output_format": "svg"}), ("image_config", {"output_format": "tiff"}), ("image_config", {"partial_images": 10}),
     ("image_config", {"top_p": 0}), ("image_config", {"top_k": -1}), ("image_config", {"seed": "a"}), ("image_config", {"output_compression": 101}),
     ("mixed_format", "html"), ("max_images", 0), ("max_images", 17), ("ignore_eos", 1),
     ("priority", "high"), ("priority", 2 ** 40), ("cache_salt", 3),

@@ -36,6 +36,9 @@ def error_of(reply):
     ["X-Bad: a\x01b"],
     ["X-Bad: a\x7fb"],
     ["X(bad): 1"],
+    ["Content-Length:\r\n 2"],
+    ["Transfer-Encoding:\r\n chunked"],
+    ["Transfer-Encoding: \r\n\tchunked"],
     ["Content-Type: text/plain"],
 ])
 def test_ambiguous_framing_is_refused(fake, headers):
@@ -352,6 +355,8 @@ def test_queue_full(start):
     r = server.chat("/wait", n=3)  # the first two choices are taken back
     assert r.status_code == 429
     server.wait_running(0)
+    while server.http.get("/health").json()["waiting"]:  # cancelled before they began
+        time.sleep(0.01)
     assert server.chat("x").status_code == 200
 
 
@@ -362,7 +367,8 @@ def test_loading(start):
     assert int(r.headers["retry-after"]) >= 1
     assert server.http.get("/health/ready").status_code == 503
     assert server.http.get("/health/live").status_code == 200
-    for r in (server.http.get("/"), server.http.get("/v1/models"), server.http.get("/nowhere"),
+    assert server.http.get("/").status_code == 200  # the page tells how far it is
+    for r in (server.http.get("/v1/models"), server.http.get("/nowhere"),
               server.post(CHAT, chat_body("x")), server.post("/tokenize", {"prompt": "a"})):
         assert r.status_code == 503 and r.json()["error"]["code"] == "loading"
     server.wait_ready()
@@ -429,3 +435,25 @@ def test_many_streams(start):
     for s in sockets:
         s.close()
     server.wait_running(0, 10)
+
+
+def test_not_offered(fake):
+    """OpenAI's endpoints that are not here say so, to forms too."""
+    form = {"files": {"image": ("a.png", b"x" * 100000, "image/png")}, "data": {"prompt": "a"}}
+    for path, body in [("/v1/images/edits", form), ("/v1/images/variations", form), ("/v1/responses", {"json": {"input": "a"}})]:
+        error = fake.http.post(path, **body).json()["error"]
+        assert error["code"] == "unsupported_operation" and path in error["message"]
+    assert fake.http.post("/v1/chat/completions", **form).status_code == 415
+    assert fake.http.post("/v1/chat%2fcompletions/", content=b"{}", headers={"content-type": "text/plain"}).status_code == 415
+    assert fake.http.post("/v1/models", content=b"x").status_code == 405 and fake.http.post("/nowhere", content=b"x").status_code == 404
+
+
+def test_progress(fake):
+    r = fake.chat("/draw x", stream=True, return_progress=True, stream_options={"include_usage": True})
+    chunks = [json.loads(b[6:]) for b in r.text.split("\n\n") if b.startswith("data: {")]
+    prompt = [c["prompt_progress"] for c in chunks if "prompt_progress" in c]
+    total = chunks[-1]["usage"]["prompt_tokens"]
+    assert [(p["processed"], p["total"]) for p in prompt] == [(0, total), (total, total)] and prompt[1]["time_ms"] >= 0
+    assert [c["picture_progress"] for c in chunks if "picture_progress" in c] == [{"index": 0, "scale": s, "scales": 10} for s in range(10)]
+    assert all(c["choices"][0]["delta"] == {} for c in chunks if "picture_progress" in c or "prompt_progress" in c)
+    assert "progress" not in fake.chat("/draw x", return_progress=True).text

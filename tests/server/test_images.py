@@ -2,6 +2,7 @@
 import base64
 import io
 import json
+import time
 
 import openai
 import pytest
@@ -84,8 +85,8 @@ def test_openai_client(fake):
 
 @pytest.mark.parametrize("field, value", [
     ("prompt", None), ("prompt", ""), ("prompt", 3), ("prompt", "a" * 32001), ("n", 0), ("n", 11), ("size", "1x1"), ("size", "300x1000"),
-    ("response_format", "url"), ("response_format", "x"), ("background", "transparent"), ("quality", "best"), ("moderation", "none"),
-    ("output_format", "gif"), ("output_compression", 50), ("output_compression", -1), ("partial_images", 10), ("stream", 1), ("seed", "x"),
+    ("response_format", "x"), ("background", "transparent"), ("quality", "best"), ("moderation", "none"),
+    ("output_format", "svg"), ("frame_duration_ms", 5), ("output_compression", 50), ("output_compression", -1), ("partial_images", 10), ("stream", 1), ("seed", "x"),
     ("guidance_scale", 20.5), ("guidance_scale", "1"), ("temperature", -1), ("top_k", -1), ("top_p", 0), ("top_p", 1.5), ("model", "dall-e-3"),
 ])
 def test_wrong_fields_are_named(fake, field, value):
@@ -96,7 +97,7 @@ def test_wrong_fields_are_named(fake, field, value):
 @pytest.mark.parametrize("fields", [
     {"quality": "hd", "style": "vivid", "user": "u", "moderation": "low", "background": "auto", "unknown": 1},
     {"response_format": "b64_json", "n": None, "size": None, "seed": 0, "guidance_scale": 0, "top_k": 0, "top_p": 1},
-    {"prompt": "é" * 32000},
+    {"prompt": "é" * 32000}, {"output_format": "gif", "frame_duration_ms": 50}, {"response_format": "url"},
 ])
 def test_right_fields(fake, fields):
     assert fake.post(PATH, {"prompt": "a", **fields}).status_code == 200
@@ -107,3 +108,102 @@ def test_pictures_draw_themselves_again(fake):
     drawn = fake.post(PATH, {"prompt": "a", "size": "128x128"}).json()["data"][0]["b64_json"]
     r = fake.post("/tokenize", {"messages": [{"role": "assistant", "content": "", "images": ["data:image/png;base64," + drawn]}]})
     assert r.json()["tokens"].count(258) == 680
+
+
+@pytest.mark.parametrize("fields, field", [
+    ({"response_format": "url", "stream": True}, "response_format"), ({"output_format": "gif", "partial_images": 1, "stream": True}, "partial_images"),
+    ({"output_format": "gif", "size": "1600x1600"}, "size"), ({"output_format": "gif", "output_compression": 50}, "output_compression"),
+])
+def test_what_does_not_go_together(fake, fields, field):
+    assert error_of(fake.post(PATH, {"prompt": "a", **fields}))["param"] == field
+
+
+@pytest.mark.parametrize("size", ["auto", "96x48"])
+def test_animation(fake, size):
+    """Ten scales, the last one for longest; the last frame is the picture, but for its colours."""
+    body = fake.post(PATH, {"prompt": "a", "seed": 3, "output_format": "gif", "frame_duration_ms": 120, "size": size}).json()
+    gif, png = open_picture(body["data"][0]), open_picture(fake.post(PATH, {"prompt": "a", "seed": 3, "size": size}).json()["data"][0])
+    assert gif.format == "GIF" and gif.n_frames == 10 and gif.size == png.size and body["output_format"] == "gif"
+    durations = []
+    for i in range(10):
+        gif.seek(i)
+        durations.append(gif.info["duration"])
+    assert durations == [120] * 9 + [2000] and "loop" not in gif.info
+    pairs = zip(gif.convert("RGB").tobytes(), png.convert("RGB").tobytes(), strict=True)
+    assert max(abs(a - b) for a, b in pairs) <= 16
+
+
+def test_animation_in_streams_and_chats(fake):
+    r = fake.post(PATH, {"prompt": "a", "stream": True, "output_format": "gif"})
+    (event,) = [json.loads(b.split("\n")[1][6:]) for b in r.text.strip().split("\n\n")]
+    assert event["type"] == "image_generation.completed" and open_picture(event).n_frames == 10
+    (image,) = fake.chat("/draw x", image_config={"output_format": "gif"}).json()["choices"][0]["message"]["images"]
+    head, data = image["image_url"]["url"].split(",")
+    assert head == "data:image/gif;base64" and open_picture({"b64_json": data}).n_frames == 10
+
+
+def test_quality(fake):
+    assert [fake.post(PATH, {"prompt": "a", "quality": q}).json()["quality"] for q in ("low", "hd", "standard")] == ["low", "high", "medium"]
+
+
+def link_of(server, **fields):
+    (entry,) = server.post(PATH, {"prompt": "a", "response_format": "url", **fields}).json()["data"]
+    assert "b64_json" not in entry
+    return entry["url"]
+
+
+@pytest.mark.parametrize("form", ["png", "jpeg", "webp", "gif"])
+def test_links(fake, form):
+    url = link_of(fake, output_format=form, seed=9)
+    assert url.startswith(fake.url + "/images/") and url.endswith("." + form)
+    r = fake.http.get(url)
+    same = fake.post(PATH, {"prompt": "a", "output_format": form, "seed": 9}).json()["data"][0]["b64_json"]
+    assert r.status_code == 200 and r.headers["content-type"] == "image/" + form and base64.b64encode(r.content).decode() == same
+    assert r.headers["cache-control"].startswith("private, max-age=") and "x-request-id" in r.headers
+    name = url.rsplit("/", 1)[1].split(".")[0]
+    assert len(name) == 32 and int(name, 16) >= 0
+    for path in (f"/v1/files/{name}/content", f"/v1/files/file-{name}/content", f"/images/{name}"):
+        assert fake.http.get(path).content == r.content
+    head = fake.http.head(url)
+    assert head.status_code == 200 and head.content == b"" and int(head.headers["content-length"]) == len(r.content)
+
+
+@pytest.mark.parametrize("path", ["/images/" + "0" * 32, "/images/" + "0" * 32 + ".png", "/images/x", "/images/..%2f..%2fetc%2fpasswd",
+                                  "/v1/files/file-" + "0" * 32 + "/content", "/v1/files/x", "/v1/files/x/y", "/images/" + "a" * 5000])
+def test_no_such_picture(fake, path):
+    error_of(fake.http.get(path), 404)
+
+
+def test_links_are_for_one_type(fake):
+    error_of(fake.http.get(link_of(fake).replace(".png", ".jpeg")), 404)
+
+
+def test_links_end(start):
+    server = start(kept_pictures=2, kept_seconds=2, public_url="https://pictures.example/base/")
+    urls = [link_of(server) for _ in range(3)]
+    assert all(u.startswith("https://pictures.example/base/images/") for u in urls)
+    paths = [u.split("/base")[1] for u in urls]
+    assert [server.http.get(p).status_code for p in paths] == [404, 200, 200]
+    time.sleep(2.2)
+    assert [server.http.get(p).status_code for p in paths] == [404, 404, 404]
+
+
+def test_links_take_bounded_memory(start):
+    size = len(base64.b64decode(start().post(PATH, {"prompt": "a", "size": "128x128"}).json()["data"][0]["b64_json"]))
+    server = start(kept_bytes=size * 10)
+    paths = [link_of(server, size="128x128", seed=i).split(str(server.port))[1] for i in range(30)]
+    kept = [r for r in map(server.http.get, paths) if r.status_code == 200]
+    assert 0 < len(kept) < 30 and sum(len(r.content) for r in kept) <= size * 10
+    tiny = start(kept_bytes=1024, kept_pictures=1)
+    error_of(tiny.post(PATH, {"prompt": "a", "response_format": "url", "size": "1024x1024"}), 400)
+
+
+def test_links_come_back(fake):
+    """In history a link to a kept picture is the picture, with its codes; nothing is fetched for it."""
+    url = link_of(fake)
+    for message in ({"role": "assistant", "content": "", "images": [{"type": "image_url", "image_url": {"url": url}}]},
+                    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": url}}]}):
+        tokens = fake.post("/tokenize", {"messages": [message]}).json()["tokens"]
+        assert tokens.count(258) == 680 if message["role"] == "assistant" else tokens.count(257) == 16
+    wrong = url.replace(url[-36:-34], "zz")
+    assert "fetch_hosts" in error_of(fake.chat([{"type": "image_url", "image_url": {"url": wrong}}]))["message"]

@@ -297,23 +297,16 @@ def test_loading_is_waited_for(visit, browser):
     server.stop()
 
 
-def test_key_is_asked_for_and_kept(fake, visit):
-    refusal = {"error": {"message": "no API key", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}}
-
-    keys = {"Bearer secret"}
-
-    def guard(route):
-        if route.request.headers.get("authorization") in keys:
-            return route.continue_()
-        return route.fulfill(status=401, headers={"www-authenticate": "Bearer"}, json=refusal)
-
-    v = visit(fake, ready=False, before=lambda v: v.page.route("**/v1/**", guard))
+def test_key_is_asked_for_and_kept(visit, browser):
+    server = start_fake(keys="a-secret-key", ready=False)
+    v = visit(server, ready=False)
     v.expected = ["status of 401"]
-    for key in ("wrong", "secret"):
+    for key in ("wrong", "a-secret-key"):
         v["#key"].wait_for()
-        assert "No API key." in v["#key-reason"].inner_text()
         v["#key-value"].fill(key)
         v["#key-value"].press("Enter")
+        v.wait("wrong => document.getElementById('key').open === wrong", key == "wrong")
+        assert v["#key-reason"].is_visible() == (key == "wrong")
     v["#welcome"].wait_for()
     v.ask("hello")
     assert v.reply().inner_text() == "hello"
@@ -321,12 +314,15 @@ def test_key_is_asked_for_and_kept(fake, visit):
     v.page.reload()
     v["#welcome"].wait_for()
     assert v["#key"].is_hidden()
-    keys.clear()
+    # a key that is withdrawn in between
+    refusal = {"error": {"message": "this key is no longer valid", "type": "invalid_request_error", "param": None, "code": "invalid_api_key"}}
+    v.page.route("**/v1/chat/completions", lambda route: route.fulfill(status=401, json=refusal))
     v.ask("again", settled=False)
     v["#key"].wait_for()
     v["#key-cancel"].click()
     v.wait_settled()
-    assert v[".failure"].inner_text() == "No API key."
+    assert v[".failure"].last.inner_text() == "This key is no longer valid."
+    server.stop()
 
 
 def test_keyboard(fake, visit):

@@ -1,5 +1,5 @@
-/* The N-th piece of memory cannot be had, N = 1, 2, 3 ...: opening the engine fails and leaves nothing behind; a request
- * fails and the next one is served as if nothing had been. */
+/* The N-th piece of memory cannot be had, N = 1, 2, 3 ...: opening the engine fails and leaves nothing
+ * behind; a request fails and the next one is served as if nothing had been. */
 #include "hearing.h"
 
 static enum status try_open(long fail_after)
@@ -7,7 +7,8 @@ static enum status try_open(long fail_after)
     struct backend *be = NULL;
     struct engine *e = NULL;
     struct error err = {0};
-    struct engine_options options = {.model_path = checkpoint, .max_sequences = 2, .context = 1024, .cache_bytes = 1};
+    struct engine_options options = {
+        .model_path = checkpoint, .max_sequences = 2, .context = 1024, .cache_bytes = 1};
     assert_int_equal(cpu_backend_open(&be, 1, cpu_level_detected(), &err), STATUS_OK);
     memory_fail_after(fail_after);
     enum status status = engine_open(&e, be, &options, &err);
@@ -35,7 +36,9 @@ enum { KINDS = 3 };
 
 static struct request *request_of_kind(const struct engine *e, int kind)
 {
-    struct request *r = kind == 0 ? text_request(30, 1) : kind == 1 ? drawing_request(10, 1) : seeing_request(e, 1);
+    struct request *r = kind == 0   ? text_request(30, 1)
+                        : kind == 1 ? drawing_request(10, 1)
+                                    : seeing_request(e, 1);
     r->text.max_tokens = 4;
     return r;
 }
@@ -43,7 +46,8 @@ static struct request *request_of_kind(const struct engine *e, int kind)
 /* Returns whether all memory could be had. */
 static bool serve_with_fault(const struct heard *const want[KINDS], int kind, long fail_after)
 {
-    struct world w = world_open((struct engine_options){.max_sequences = 2, .context = 1024, .cache_bytes = 1}, 1);
+    struct world w =
+        world_open((struct engine_options){.max_sequences = 2, .context = 1024, .cache_bytes = 1}, 1);
     memory_fail_after(fail_after);
     struct heard *h = run_alone(w.engine, request_of_kind(w.engine, kind));
     memory_fail_after(0);

@@ -1,4 +1,5 @@
-/* The engine at its limits: pages that hardly suffice, replies that end where something else begins, odd requests. */
+/* The engine at its limits: pages that hardly suffice, replies that end where something else begins, odd
+ * requests. */
 #include "hearing.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ static int count_pictures(struct heard *h, bool previews)
     return n;
 }
 
-/* The image-start token may be the last that max_tokens allows: the picture is drawn whole, and that is all. */
+/* The image-start token may be the last that max_tokens allows: the picture is drawn whole, and that is all.
+ */
 static void test_picture_as_last_token(void **state)
 {
     (void)state;
@@ -80,7 +82,8 @@ static void test_more_table_than_pages(void **state)
     world_close(&w);
 }
 
-/* The older request wants a page while the younger one draws, and takes all it has as soon as the picture is done. */
+/* The older request wants a page while the younger one draws, and takes all it has as soon as the picture is
+ * done. */
 static void test_preempted_right_after_a_picture(void **state)
 {
     (void)state;
@@ -109,11 +112,13 @@ static void test_preempted_right_after_a_picture(void **state)
     world_close(&w);
 }
 
-/* No room in a step for everybody: pictures, prompts and chats get on all the same, also where rows take long. */
+/* No room in a step for everybody: pictures, prompts and chats get on all the same, also where rows take
+ * long. */
 static void test_full_steps(void **state)
 {
     (void)state;
-    struct engine_options options = {.max_sequences = 8, .step_rows = 1, .token_wait_steps = 1, .token_wait_ms = 1};
+    struct engine_options options = {
+        .max_sequences = 8, .step_rows = 1, .token_wait_steps = 1, .token_wait_ms = 1};
     struct world w = world_open(options, 2);
     struct heard *chat[4], *drawing[2], *prompt[2];
     for (int i = 0; i < 4; i++) {
@@ -145,8 +150,8 @@ static void test_full_steps(void **state)
         heard_free(chat[i]);
 }
 
-/* Pictures without guidance need half of the decoder's pages: one after the other they must not keep out, for ever, one
- * that needs them all. */
+/* Pictures without guidance need half of the decoder's pages: one after the other they must not keep out, for
+ * ever, one that needs them all. */
 static void test_guided_picture_gets_its_turn(void **state)
 {
     (void)state;

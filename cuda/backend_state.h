@@ -1,0 +1,118 @@
+/* What the files of the CUDA backend share. All state belongs to the thread that calls the backend's
+ * operations. */
+#ifndef VARGPT_CUDA_BACKEND_STATE_H
+#define VARGPT_CUDA_BACKEND_STATE_H
+
+#include "cuda/kernels/launch.h"
+#include "engine/backend.h"
+
+/* Pinned host memory with a device twin of the same size: what goes down is copied from one to the other at
+ * the same place, what comes up lies in the host's half until finish() hands it on. Filled from the front and
+ * emptied by finish(). */
+struct staging {
+    char *host, *device;
+    size_t bytes, used;
+};
+
+/* A download that finish() must still hand on. */
+struct handover {
+    void *to;
+    const void *from; /* staging */
+    size_t bytes;
+};
+
+enum { MOST_HANDOVERS = 64 };
+
+struct cuda_backend {
+    struct backend base;
+    int device;
+    bool fast; /* cuda_backend_set_fast */
+    cudaStream_t stream;
+    struct staging staging;
+    struct handover handover[MOST_HANDOVERS];
+    int n_handovers;
+    void *scratch; /* device memory of one operation */
+    size_t scratch_bytes;
+    struct error failure; /* the first one; sticks */
+    char name[320];
+};
+
+struct weight {
+    void *data;      /* device memory: rows first, dense */
+    enum dtype type; /* F32, F16, BF16 */
+    int rows, cols;
+};
+
+static inline struct cuda_backend *cuda_state(struct backend *be)
+{
+    return (struct cuda_backend *)be;
+}
+
+/* False after a failure; otherwise the calling thread's device is this backend's from here on. */
+bool cuda_ready(struct cuda_backend *);
+/* Notes a failed call as the backend's failure, unless one came before. True when it did not fail. */
+bool cuda_check(struct cuda_backend *, cudaError_t, const char *what);
+/* After launches: notes a refused one. */
+void cuda_check_launch(struct cuda_backend *, const char *operation);
+/* Waits for the device and hands downloads on; false on failure. */
+bool cuda_wait(struct cuda_backend *);
+/* Device memory for one operation, valid until the next call of this; NULL, with the failure noted, when
+ * there is none. */
+void *cuda_scratch(struct cuda_backend *, size_t bytes);
+/* Device copy of small host memory, valid for operations up to the next finish(); NULL on failure. */
+const void *cuda_stage(struct cuda_backend *, const void *from_host, size_t bytes);
+
+/* memory.c */
+enum status cuda_memory_open(struct cuda_backend *, struct error *);
+void cuda_memory_close(struct cuda_backend *);
+void *cuda_alloc(struct backend *, size_t bytes);
+void cuda_free(struct backend *, void *memory);
+void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
+void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
+enum status cuda_finish(struct backend *, struct error *);
+
+/* weight.c */
+enum status cuda_weight_load(struct backend *, struct weight **, const struct host_matrix *, struct error *);
+void cuda_weight_free(struct backend *, struct weight *);
+
+/* rows.c */
+void cuda_embed(struct backend *, struct tensor out, const struct weight *table, const int32_t *index);
+void cuda_gather(struct backend *, struct tensor out, struct tensor x, const int32_t *index);
+void cuda_scatter(struct backend *, struct tensor out, const int32_t *index, struct tensor x);
+void cuda_linear(struct backend *, struct tensor out, struct tensor x, const struct weight *,
+                 const float *bias, enum activation);
+void cuda_rms_norm(struct backend *, struct tensor out, struct tensor x, const float *weight, float eps);
+void cuda_layer_norm(struct backend *, struct tensor out, struct tensor x, const float *weight,
+                     const float *bias, float eps);
+void cuda_head_norm(struct backend *, struct tensor x, int head_dim, const float *scale);
+void cuda_rope(struct backend *, struct tensor x, int head_dim, const int32_t *position,
+               const float *inv_freq);
+void cuda_silu_mul(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
+void cuda_add(struct backend *, struct tensor x, struct tensor y, const float *scale);
+void cuda_kv_write(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+void cuda_attention(struct backend *, struct tensor out, struct tensor q, struct kv_layer,
+                    const struct row_batch *, enum mask, float scale);
+
+/* picture.c */
+void cuda_conv2d(struct backend *, struct tensor out, struct tensor x, const struct conv *,
+                 const struct weight *, const float *bias);
+void cuda_group_norm(struct backend *, struct tensor out, struct tensor x, int groups, const float *weight,
+                     const float *bias, float eps, enum activation);
+void cuda_resize(struct backend *, struct tensor out, struct tensor x, int from, int to, enum resize);
+void cuda_guide(struct backend *, struct tensor out, struct tensor cond, struct tensor uncond,
+                const float *t);
+void cuda_noise(struct backend *, struct tensor out, const struct noise_row *);
+void cuda_sample(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *);
+void cuda_nearest(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
+
+static inline struct matrix_view view_of(struct tensor t)
+{
+    return (struct matrix_view){t.data, t.rows, t.cols, t.stride};
+}
+
+static inline struct weight_view weight_view_of(const struct weight *w)
+{
+    return (struct weight_view){w->data, w->type, w->rows, w->cols};
+}
+
+#endif

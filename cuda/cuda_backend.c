@@ -1,0 +1,108 @@
+#include "cuda/cuda_backend.h"
+
+#include "cuda/backend_state.h"
+
+#include "base/memory.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct backend_ops cuda_ops = {
+    .name = "cuda",
+    .alloc = cuda_alloc,
+    .free = cuda_free,
+    .upload = cuda_upload,
+    .download = cuda_download,
+    .finish = cuda_finish,
+    .weight_load = cuda_weight_load,
+    .weight_free = cuda_weight_free,
+    .embed = cuda_embed,
+    .gather = cuda_gather,
+    .scatter = cuda_scatter,
+    .linear = cuda_linear,
+    .rms_norm = cuda_rms_norm,
+    .layer_norm = cuda_layer_norm,
+    .head_norm = cuda_head_norm,
+    .rope = cuda_rope,
+    .silu_mul = cuda_silu_mul,
+    .add = cuda_add,
+    .kv_write = cuda_kv_write,
+    .attention = cuda_attention,
+    .conv2d = cuda_conv2d,
+    .group_norm = cuda_group_norm,
+    .resize = cuda_resize,
+    .guide = cuda_guide,
+    .noise = cuda_noise,
+    .sample = cuda_sample,
+    .nearest = cuda_nearest,
+};
+
+int cuda_device_count(const char **why)
+{
+    int count = 0;
+    cudaError_t error = cudaGetDeviceCount(&count);
+    if (why)
+        *why = cudaGetErrorString(error);
+    if (error == cudaSuccess)
+        return count;
+    cudaGetLastError();
+    return 0;
+}
+
+static void describe(struct cuda_backend *c)
+{
+    struct cudaDeviceProp p;
+    if (cudaGetDeviceProperties(&p, c->device) == cudaSuccess)
+        snprintf(c->name, sizeof c->name, "%s, sm_%d%d, %.0f GiB", p.name, p.major, p.minor,
+                 (double)p.totalGlobalMem / (1 << 30));
+}
+
+enum status cuda_backend_open(struct backend **out, int device, struct error *err)
+{
+    const char *why;
+    int count = cuda_device_count(&why);
+    if (count == 0)
+        return error_set(err, STATUS_DEVICE, "cuda: %s", why);
+    if (device < 0 || device >= count)
+        return error_set(err, STATUS_DEVICE, "cuda: there is no device %d, the last one is %d", device,
+                         count - 1);
+    struct cuda_backend *c = xcalloc(1, sizeof *c);
+    c->base.op = &cuda_ops;
+    c->device = device;
+    enum status status = STATUS_OK;
+    if (!cuda_ready(c) ||
+        !cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream"))
+        status = error_set(err, STATUS_DEVICE, "%s", c->failure.message);
+    else
+        status = cuda_memory_open(c, err);
+    if (status != STATUS_OK) {
+        cuda_backend_close(&c->base);
+        return status;
+    }
+    describe(c);
+    *out = &c->base;
+    return STATUS_OK;
+}
+
+void cuda_backend_close(struct backend *be)
+{
+    if (!be)
+        return;
+    struct cuda_backend *c = cuda_state(be);
+    cudaSetDevice(c->device);
+    if (c->stream)
+        cudaStreamDestroy(c->stream);
+    cuda_memory_close(c);
+    free(c);
+}
+
+void cuda_backend_set_fast(struct backend *be, bool fast)
+{
+    cuda_state(be)->fast = fast;
+}
+
+void cuda_backend_describe(const struct backend *be, char *text, size_t size)
+{
+    const struct cuda_backend *c = (const struct cuda_backend *)be;
+    snprintf(text, size, "cuda (%s, %s)", c->name, c->fast ? "fast" : "exact");
+}

@@ -1,0 +1,27 @@
+/* An NVIDIA graphics card as a backend. One file of two stands behind this header: cuda_backend.c, or, in a
+ * program built without CUDA, cuda_none.c, which can only say so. The program starts without a driver in
+ * either case. */
+#ifndef VARGPT_CUDA_CUDA_BACKEND_H
+#define VARGPT_CUDA_CUDA_BACKEND_H
+
+#include "engine/backend.h"
+
+#include <stddef.h>
+
+/* Cards that can be used; 0 without a driver. *why, if not NULL: what stands in the way when there are none.
+ */
+int cuda_device_count(const char **why);
+
+/* Failure: STATUS_DEVICE, nothing is left open. */
+enum status cuda_backend_open(struct backend **out, int device, struct error *err);
+void cuda_backend_close(struct backend *); /* accepts NULL */
+
+/* fast: products with 16-bit weights run on tensor cores, their other operand rounded to 16 bits; a row's
+ * result is still the same bits alone and among others. Otherwise (the default) all is float32. To be said
+ * before the first operation. */
+void cuda_backend_set_fast(struct backend *, bool fast);
+
+/* "cuda (NVIDIA H100, sm_90, 79 GiB, fast)", for start-up lines and benchmarks. */
+void cuda_backend_describe(const struct backend *, char *text, size_t size);
+
+#endif

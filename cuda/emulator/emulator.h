@@ -1,0 +1,37 @@
+/* The emulated device as tests see it: in which order it runs, and what it has run.
+ *
+ * The emulator executes the same .cu sources as a graphics card, on the processor: blocks one after the
+ * other, the threads of a block as fibers that change places at barriers and warp exchanges alone. Whatever a
+ * card would leave undefined and the emulator can see ends the program with a message: a barrier that some
+ * threads do not reach, a lane that is missing from an exchange, a copy outside its memory, a launch that no
+ * card would take. What a kernel computes must not depend on the order of its threads, so tests run it in
+ * several and compare bytes. */
+#ifndef VARGPT_CUDA_EMULATOR_EMULATOR_H
+#define VARGPT_CUDA_EMULATOR_EMULATOR_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum emulator_order {
+    EMULATOR_ASCENDING,
+    EMULATOR_DESCENDING, /* threads and blocks */
+    EMULATOR_SHUFFLED,   /* threads, in an order of each block's own */
+};
+
+/* For launches from now on. */
+void emulator_set_order(enum emulator_order);
+
+/* Device memory cannot be touched by the host from now on, except in copies: a dereferenced device pointer
+ * faults. To be called before any device memory is taken; also set by the environment's
+ * VARGPT_EMULATOR_GUARD=1. */
+void emulator_guard_memory(void);
+
+/* Kernels run so far. */
+unsigned long emulator_launches(void);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,403 @@
+/* Stand-ins for CUDA's runtime calls. A stream is a list of work that runs when something waits for it;
+ * device memory is known by address, so that every copy can be checked. */
+#include "cuda/emulator/internal.h"
+
+extern "C" {
+#include "base/memory.h"
+}
+
+#include <map>
+#include <mutex>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <vector>
+
+enum { ALIGNMENT = 256, GUARD = 256, PAGE = 4096 };
+static const size_t DEVICE_BYTES = (size_t)2 << 30;
+
+struct region {
+    char *base; /* what was taken from the system */
+    size_t bytes, mapped;
+    bool device;
+};
+
+struct CUstream_st {
+    std::vector<emulated_work *> queue;
+};
+
+static std::recursive_mutex lock;
+static std::map<char *, region> regions; /* by first byte */
+static std::vector<cudaStream_t> streams;
+static size_t device_used;
+static bool guarded, asked_environment;
+static thread_local cudaError_t last_error;
+static thread_local int current_device;
+
+static cudaError_t answer(cudaError_t error)
+{
+    if (error != cudaSuccess)
+        last_error = error;
+    return error;
+}
+
+/* ---- guarded memory ---- */
+
+void emulator_guard_memory(void)
+{
+    guarded = asked_environment = true;
+}
+
+static bool is_guarded()
+{
+    if (!asked_environment) {
+        const char *text = getenv("VARGPT_EMULATOR_GUARD");
+        guarded = text && text[0] == '1';
+        asked_environment = true;
+    }
+    return guarded;
+}
+
+static void let_in(bool host_may)
+{
+    if (!is_guarded())
+        return;
+    for (auto &entry : regions) {
+        if (entry.second.device)
+            mprotect(entry.second.base, entry.second.mapped, host_may ? PROT_READ | PROT_WRITE : PROT_NONE);
+    }
+}
+
+/* ---- memory ---- */
+
+static bool guard_whole(const char *memory)
+{
+    for (int i = 0; i < GUARD; i++) {
+        if (memory[i] != (char)0xA5)
+            return false;
+    }
+    return true;
+}
+
+/* Guards stand behind the memory; AddressSanitizer watches over them where it is, otherwise we look at them.
+ */
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+static const bool own_guards = false;
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes)   ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+static const bool own_guards = true;
+#endif
+
+static void check_region(char *memory, const struct region &r)
+{
+    if (own_guards && !r.mapped && !guard_whole(memory + r.bytes))
+        emulated_fail("something was written behind %zu bytes of device memory", r.bytes);
+}
+
+static char *take_memory(struct region *r, size_t bytes)
+{
+    if (r->device && is_guarded()) {
+        r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
+        void *memory = mmap(nullptr, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        r->base = memory == MAP_FAILED ? nullptr : (char *)memory;
+        return r->base;
+    }
+    r->base = (char *)try_malloc(bytes + ALIGNMENT + GUARD, 1);
+    if (!r->base)
+        return nullptr;
+    char *memory = (char *)(((uintptr_t)r->base + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
+    for (size_t i = 0; i + 4 <= bytes; i += 4) { /* uninitialised: NaNs */
+        const uint32_t word = 0x7fc5a5a5;
+        memcpy(memory + i, &word, sizeof word);
+    }
+    memset(memory + bytes, 0xA5, GUARD);
+    ASAN_POISON_MEMORY_REGION(memory + bytes, GUARD);
+    ASAN_POISON_MEMORY_REGION(r->base, (size_t)(memory - r->base));
+    return memory;
+}
+
+static cudaError_t take(void **out, size_t bytes, bool device)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    struct region r = {nullptr, bytes, 0, device};
+    *out = nullptr;
+    if (device && bytes > DEVICE_BYTES - device_used)
+        return answer(cudaErrorMemoryAllocation);
+    char *memory = take_memory(&r, bytes);
+    if (!memory)
+        return answer(cudaErrorMemoryAllocation);
+    regions[memory] = r;
+    device_used += device ? bytes : 0;
+    *out = memory;
+    return cudaSuccess;
+}
+
+static void run_all();
+
+static cudaError_t give_back(void *memory, bool device)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (!memory)
+        return cudaSuccess;
+    run_all(); /* as a device does, frees wait for what was started before */
+    auto found = regions.find((char *)memory);
+    if (found == regions.end() || found->second.device != device)
+        emulated_fail("frees %p, which is not the beginning of %s memory", memory,
+                      device ? "device" : "pinned");
+    struct region r = found->second;
+    check_region((char *)memory, r);
+    regions.erase(found);
+    device_used -= device ? r.bytes : 0;
+    if (r.mapped) {
+        munmap(r.base, r.mapped);
+    } else {
+        ASAN_UNPOISON_MEMORY_REGION(r.base, r.bytes + ALIGNMENT + GUARD);
+        free(r.base);
+    }
+    return cudaSuccess;
+}
+
+/* The region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a part
+ * of it lies in one. */
+static const struct region *find_region(const void *memory, size_t bytes)
+{
+    char *p = (char *)memory;
+    auto after = regions.upper_bound(p);
+    if (after != regions.end() && after->first < p + bytes)
+        emulated_fail("a copy of %zu bytes at %p runs into memory that begins later", bytes, memory);
+    if (after == regions.begin())
+        return nullptr;
+    --after;
+    if (p >= after->first + after->second.bytes)
+        return nullptr;
+    if (p + bytes > after->first + after->second.bytes)
+        emulated_fail("a copy of %zu bytes at %p runs over the end of its memory", bytes, memory);
+    return &after->second;
+}
+
+cudaError_t cudaMalloc(void **memory, size_t bytes)
+{
+    return take(memory, bytes, true);
+}
+
+cudaError_t cudaFree(void *memory)
+{
+    return give_back(memory, true);
+}
+
+cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
+{
+    return take(memory, bytes, false);
+}
+
+cudaError_t cudaFreeHost(void *memory)
+{
+    return give_back(memory, false);
+}
+
+cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
+{
+    *free_bytes = DEVICE_BYTES - device_used;
+    *total_bytes = DEVICE_BYTES;
+    return cudaSuccess;
+}
+
+/* ---- streams ---- */
+
+static void run_stream(cudaStream_t s)
+{
+    if (s->queue.empty())
+        return;
+    let_in(true);
+    std::vector<emulated_work *> queue;
+    queue.swap(s->queue);
+    for (emulated_work *work : queue) {
+        work->run();
+        delete work;
+    }
+    let_in(false);
+}
+
+static void run_all()
+{
+    for (cudaStream_t s : streams)
+        run_stream(s);
+}
+
+static void check_stream(cudaStream_t stream)
+{
+    for (cudaStream_t s : streams) {
+        if (s == stream)
+            return;
+    }
+    emulated_fail("%p is not a stream (the default stream is not used here)", (void *)stream);
+}
+
+void emulated_enqueue(cudaStream_t stream, emulated_work *work)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    stream->queue.push_back(work);
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (flags != cudaStreamNonBlocking)
+        emulated_fail("a stream that waits for the default stream");
+    *out = new CUstream_st;
+    streams.push_back(*out);
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    run_stream(stream);
+    for (size_t i = 0; i < streams.size(); i++) {
+        if (streams[i] == stream)
+            streams.erase(streams.begin() + (long)i--);
+    }
+    delete stream;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    run_stream(stream);
+    if (own_guards) {
+        for (auto &entry : regions)
+            check_region(entry.first, entry.second);
+    }
+    return cudaSuccess;
+}
+
+/* ---- copies ---- */
+
+struct copy_work : emulated_work {
+    void *to;
+    const void *from;
+    size_t bytes;
+    void *held; /* pageable source: copied when the call was made */
+
+    void run() override
+    {
+        memcpy(to, held ? held : from, bytes);
+    }
+    ~copy_work() override
+    {
+        free(held);
+    }
+};
+
+struct set_work : emulated_work {
+    void *memory;
+    int value;
+    size_t bytes;
+
+    void run() override
+    {
+        memset(memory, value, bytes);
+    }
+};
+
+static bool on_device(const void *memory, size_t bytes)
+{
+    const struct region *r = find_region(memory, bytes);
+    return r && r->device;
+}
+
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
+                            cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
+    bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
+    if (bytes && (on_device(to, bytes) != to_device || on_device(from, bytes) != from_device))
+        emulated_fail("a copy of kind %d between memories that are not of that kind", (int)kind);
+    copy_work *work = new copy_work;
+    work->to = to;
+    work->from = from;
+    work->bytes = bytes;
+    work->held = nullptr;
+    if (bytes && !from_device && !find_region(from, bytes)) {
+        work->held = xmalloc(bytes);
+        memcpy(work->held, from, bytes);
+    }
+    emulated_enqueue(stream, work);
+    if (!to_device && !find_region(to, bytes))
+        run_stream(stream); /* into pageable memory: done when the call returns */
+    return cudaSuccess;
+}
+
+cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (bytes && !on_device(memory, bytes))
+        emulated_fail("cudaMemsetAsync of memory that is not the device's");
+    set_work *work = new set_work;
+    work->memory = memory;
+    work->value = value;
+    work->bytes = bytes;
+    emulated_enqueue(stream, work);
+    return cudaSuccess;
+}
+
+/* ---- devices ---- */
+
+static int count_devices()
+{
+    const char *text = getenv("VARGPT_EMULATED_DEVICES");
+    return text ? (int)strtol(text, nullptr, 10) : 1;
+}
+
+cudaError_t cudaGetDeviceCount(int *count)
+{
+    *count = count_devices();
+    return *count > 0 ? cudaSuccess : answer(cudaErrorNoDevice);
+}
+
+cudaError_t cudaSetDevice(int device)
+{
+    if (device < 0 || device >= count_devices())
+        return answer(cudaErrorInvalidDevice);
+    current_device = device;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
+{
+    if (device < 0 || device >= count_devices())
+        return answer(cudaErrorInvalidDevice);
+    *out = cudaDeviceProp{"emulated", DEVICE_BYTES, 8, 0, 4};
+    return cudaSuccess;
+}
+
+cudaError_t cudaGetLastError(void)
+{
+    cudaError_t error = last_error;
+    last_error = cudaSuccess;
+    return error;
+}
+
+cudaError_t cudaPeekAtLastError(void)
+{
+    return last_error;
+}
+
+const char *cudaGetErrorString(cudaError_t error)
+{
+    switch (error) {
+    case cudaSuccess: return "no error";
+    case cudaErrorInvalidValue: return "invalid argument";
+    case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorNoDevice: return "no CUDA-capable device is detected";
+    case cudaErrorInvalidDevice: return "invalid device ordinal";
+    }
+    return "unknown error";
+}

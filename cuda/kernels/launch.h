@@ -1,0 +1,113 @@
+/* What the C side of the CUDA backend may start: one function a kernel (or a few that make one operation).
+ * All pointers are device memory, matrices are float32, `stride` counts values; a launch with nothing to do
+ * is the caller's to avoid. They return nothing: a launch that was refused shows in cudaGetLastError. */
+#ifndef VARGPT_CUDA_KERNELS_LAUNCH_H
+#define VARGPT_CUDA_KERNELS_LAUNCH_H
+
+#include "engine/backend.h"
+
+#include <cuda_runtime.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A matrix of activations. */
+struct matrix_view {
+    float *data;
+    int rows, cols, stride;
+};
+
+/* A weight: rows first, dense. */
+struct weight_view {
+    const void *data;
+    enum dtype type; /* F32, F16, BF16 */
+    int rows, cols;
+};
+
+/* ---- rows.cu ---- */
+void launch_embed(cudaStream_t, struct matrix_view out, struct weight_view table, const int32_t *index);
+void launch_gather(cudaStream_t, struct matrix_view out, struct matrix_view x, const int32_t *index);
+void launch_scatter(cudaStream_t, struct matrix_view out, const int32_t *index, struct matrix_view x);
+void launch_silu_mul(cudaStream_t, struct matrix_view out, struct matrix_view gate, struct matrix_view up);
+void launch_add(cudaStream_t, struct matrix_view x, struct matrix_view y, const float *scale);
+void launch_guide(cudaStream_t, struct matrix_view out, struct matrix_view cond, struct matrix_view uncond,
+                  const float *t);
+void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position,
+                 const float *inv_freq);
+/* key, value: [slots, k.cols] */
+void launch_kv_write(cudaStream_t, float *key, float *value, struct matrix_view k, struct matrix_view v,
+                     const int32_t *slot);
+
+/* ---- norms.cu ---- */
+void launch_rms_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
+                     float eps);
+void launch_layer_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
+                       const float *bias, float eps);
+void launch_head_norm(cudaStream_t, struct matrix_view x, int head_dim, const float *scale);
+/* scratch: group_norm_scratch bytes */
+size_t group_norm_scratch(int rows, int cols);
+void launch_group_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, int groups,
+                       const float *weight, const float *bias, float eps, int activation, void *scratch);
+
+/* ---- product.cu ---- */
+/* The rows of a product: a matrix, or the neighbourhoods of a picture's pixels. */
+struct picture_shape {
+    int height, width, channels, stride; /* of the input; stride: values between its pixels */
+    int kernel, step, upsample, before;  /* step: of the convolution; before: rows and columns of padding */
+    int out_width;
+};
+void launch_linear(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view,
+                   const float *bias, int activation);
+void launch_conv(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
+                 struct weight_view, const float *bias);
+
+/* ---- product_fast.cu: the same with x rounded to the weight's 16 bits, on tensor cores ---- */
+/* Whether it takes such a weight; says nothing about rows, so that they cannot decide which kernel computes
+ * them. */
+bool product_is_fast(struct weight_view);
+void launch_linear_fast(cudaStream_t, struct matrix_view out, struct matrix_view x, struct weight_view,
+                        const float *bias, int activation);
+void launch_conv_fast(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
+                      struct weight_view, const float *bias);
+
+/* ---- attention.cu ---- */
+/* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same
+ * order. */
+struct attention_shape {
+    const struct span *span; /* [n_spans] */
+    int n_spans;
+    const int32_t *page;
+    const float *key, *value; /* [slots][kv_heads][head_dim] */
+    int kv_heads, head_dim, group, full;
+    float scale;
+    int single_rows, single_splits; /* spans of one row, and splits of the longest of their contexts */
+    int query_blocks;               /* of the other spans, attention_blocks() each */
+    float *partial;                 /* attention_scratch() bytes */
+};
+int attention_blocks(int rows, int group); /* of a span of so many rows */
+int attention_blocks_fast(int rows, int group);
+int attention_splits(int keys);
+size_t attention_scratch(const struct attention_shape *); /* 0: needs none */
+void launch_attention(cudaStream_t, struct matrix_view out, struct matrix_view q, struct attention_shape);
+
+/* ---- attention_fast.cu: the same with all operands rounded to BF16, on tensor cores ---- */
+bool attention_is_fast(const struct attention_shape *);
+void launch_attention_fast(cudaStream_t, struct matrix_view out, struct matrix_view q,
+                           struct attention_shape);
+/* attention.cu's second half for spans of one row, which both use */
+void launch_attention_merge(cudaStream_t, struct matrix_view out, struct attention_shape);
+
+/* ---- picture.cu ---- */
+void launch_resize(cudaStream_t, struct matrix_view out, struct matrix_view x, int from, int to, int area);
+
+/* ---- choose.cu ---- */
+void launch_noise(cudaStream_t, struct matrix_view out, const struct noise_row *);
+void launch_sample(cudaStream_t, int32_t *out, struct matrix_view logits, const struct choice_row *);
+void launch_nearest(cudaStream_t, int32_t *out, struct matrix_view x, struct weight_view table);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

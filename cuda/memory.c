@@ -1,0 +1,160 @@
+#include "cuda/backend_state.h"
+
+#include <string.h>
+
+enum { STAGING_BYTES = 8 << 20, STAGED_MOST = 1 << 20 }; /* what is larger goes its own way, and waits */
+
+bool cuda_check(struct cuda_backend *c, cudaError_t error, const char *what)
+{
+    if (error == cudaSuccess)
+        return true;
+    if (c->failure.status == STATUS_OK)
+        error_set(&c->failure, STATUS_DEVICE, "cuda: %s: %s", what, cudaGetErrorString(error));
+    return false;
+}
+
+void cuda_check_launch(struct cuda_backend *c, const char *operation)
+{
+    cuda_check(c, cudaGetLastError(), operation);
+}
+
+bool cuda_ready(struct cuda_backend *c)
+{
+    return c->failure.status == STATUS_OK && cuda_check(c, cudaSetDevice(c->device), "choosing the device");
+}
+
+enum status cuda_memory_open(struct cuda_backend *c, struct error *err)
+{
+    struct staging *s = &c->staging;
+    s->bytes = STAGING_BYTES;
+    if (!cuda_check(c, cudaHostAlloc((void **)&s->host, s->bytes, cudaHostAllocDefault), "pinned memory") ||
+        !cuda_check(c, cudaMalloc((void **)&s->device, s->bytes), "device memory"))
+        return error_set(err, STATUS_DEVICE, "%s", c->failure.message);
+    return STATUS_OK;
+}
+
+void cuda_memory_close(struct cuda_backend *c)
+{
+    cudaFree(c->scratch);
+    cudaFree(c->staging.device);
+    cudaFreeHost(c->staging.host);
+}
+
+bool cuda_wait(struct cuda_backend *c)
+{
+    if (!cuda_ready(c) || !cuda_check(c, cudaStreamSynchronize(c->stream), "waiting"))
+        return false;
+    for (int i = 0; i < c->n_handovers; i++)
+        memcpy(c->handover[i].to, c->handover[i].from, c->handover[i].bytes);
+    c->n_handovers = 0;
+    c->staging.used = 0;
+    return true;
+}
+
+/* A place in the staging memory; waits for the device when it is full. */
+static bool staging_take(struct cuda_backend *c, size_t bytes, size_t *place)
+{
+    enum { ALIGNMENT = 256 };
+    struct staging *s = &c->staging;
+    size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+    if (s->bytes - s->used < rounded && !cuda_wait(c))
+        return false;
+    *place = s->used;
+    s->used += rounded;
+    return true;
+}
+
+const void *cuda_stage(struct cuda_backend *c, const void *from_host, size_t bytes)
+{
+    struct staging *s = &c->staging;
+    size_t place;
+    if (bytes > s->bytes) {
+        if (c->failure.status == STATUS_OK)
+            error_set(&c->failure, STATUS_DEVICE, "cuda: %zu bytes of arguments, %zu are the most", bytes,
+                      s->bytes);
+        return NULL;
+    }
+    if (!staging_take(c, bytes, &place))
+        return NULL;
+    memcpy(s->host + place, from_host, bytes);
+    if (!cuda_check(
+            c, cudaMemcpyAsync(s->device + place, s->host + place, bytes, cudaMemcpyHostToDevice, c->stream),
+            "copying arguments"))
+        return NULL;
+    return s->device + place;
+}
+
+void *cuda_scratch(struct cuda_backend *c, size_t bytes)
+{
+    if (bytes <= c->scratch_bytes)
+        return c->scratch;
+    cudaFree(c->scratch); /* waits for what still uses it */
+    c->scratch = NULL;
+    c->scratch_bytes = 0;
+    if (!cuda_check(c, cudaMalloc(&c->scratch, bytes), "scratch memory"))
+        return NULL;
+    c->scratch_bytes = bytes;
+    return c->scratch;
+}
+
+void *cuda_alloc(struct backend *be, size_t bytes)
+{
+    struct cuda_backend *c = cuda_state(be);
+    void *memory = NULL;
+    if (!cuda_ready(c))
+        return NULL;
+    if (cudaMalloc(&memory, bytes ? bytes : 1) != cudaSuccess) {
+        cudaGetLastError(); /* the caller hears of it by the NULL; the device is as well as before */
+        return NULL;
+    }
+    return memory;
+}
+
+void cuda_free(struct backend *be, void *memory)
+{
+    struct cuda_backend *c = cuda_state(be);
+    if (memory && cudaSetDevice(c->device) == cudaSuccess)
+        cudaFree(memory);
+}
+
+void cuda_upload(struct backend *be, void *to, const void *from_host, size_t bytes)
+{
+    struct cuda_backend *c = cuda_state(be);
+    const char *from = from_host;
+    size_t place;
+    if (bytes == 0 || !cuda_ready(c))
+        return;
+    if (bytes <= STAGED_MOST) {
+        if (!staging_take(c, bytes, &place))
+            return;
+        from = memcpy(c->staging.host + place, from_host, bytes);
+    }
+    /* from pageable memory the call returns when the source may be reused */
+    cuda_check(c, cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, c->stream), "upload");
+}
+
+void cuda_download(struct backend *be, void *to_host, const void *from, size_t bytes)
+{
+    struct cuda_backend *c = cuda_state(be);
+    size_t place;
+    if (bytes == 0 || !cuda_ready(c))
+        return;
+    if (bytes > STAGED_MOST) {
+        cuda_check(c, cudaMemcpyAsync(to_host, from, bytes, cudaMemcpyDeviceToHost, c->stream), "download");
+        return;
+    }
+    if ((c->n_handovers == MOST_HANDOVERS && !cuda_wait(c)) || !staging_take(c, bytes, &place))
+        return;
+    char *half_way = c->staging.host + place;
+    if (cuda_check(c, cudaMemcpyAsync(half_way, from, bytes, cudaMemcpyDeviceToHost, c->stream), "download"))
+        c->handover[c->n_handovers++] = (struct handover){to_host, half_way, bytes};
+}
+
+enum status cuda_finish(struct backend *be, struct error *err)
+{
+    struct cuda_backend *c = cuda_state(be);
+    cuda_wait(c);
+    if (c->failure.status != STATUS_OK && err)
+        *err = c->failure;
+    return c->failure.status;
+}

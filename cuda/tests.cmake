@@ -1,0 +1,30 @@
+# Tests of the CUDA backend on the emulated card.
+
+add_executable(check_ops-emulated ${ops_sources} cli/bench_ops.c)
+target_link_libraries(check_ops-emulated PRIVATE vargpt_cpu vargpt_cuda_emulated)
+add_test(NAME check_ops-emulated COMMAND check_ops-emulated --device cuda WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+foreach(op linear conv2d attention)
+  add_test(NAME check_ops-emulated-fast-${op} COMMAND check_ops-emulated --device cuda --precision fast --op ${op}
+    WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endforeach()
+
+set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
+foreach(test emulator backend)
+  add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
+  target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
+  target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)
+  add_test(NAME test_cuda_${test} COMMAND test_cuda_${test} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endforeach()
+
+if(NOT VARGPT_SANITIZE)
+  # the whole engine on the emulated card; minutes each
+  foreach(set tiny-a tiny-b)
+    add_test(NAME verify-${set}-emulated COMMAND vargpt-emulated verify --device cuda tests/golden/${set}
+      WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+    set_tests_properties(verify-${set}-emulated PROPERTIES TIMEOUT 3600)
+  endforeach()
+  # what nvcc makes of the kernels, for one architecture; skipped where there is no nvcc
+  find_program(PYTHON3 python3 REQUIRED)
+  add_test(NAME ptxas COMMAND ${PYTHON3} tools/check_ptxas.py --archs 90a WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+  set_tests_properties(ptxas PROPERTIES SKIP_RETURN_CODE 77 TIMEOUT 1800)
+endif()
