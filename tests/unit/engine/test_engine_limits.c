@@ -157,7 +157,9 @@ static void test_guided_picture_gets_its_turn(void **state)
     (void)state;
     enum { PICTURES = 3 };
     size_t picture = 2 * 3 * 2 * 128 * sizeof(float) * 688; /* both branches */
-    struct world w = world_open((struct engine_options){.max_sequences = 4, .cache_bytes = 5 * picture}, 2);
+    struct engine_options options = {.max_sequences = 4, .cache_bytes = 5 * picture};
+    options.token_wait_ms = 60000; /* no preview is dropped, however slow the machine */
+    struct world w = world_open(options, 2);
     struct heard *half[2];
     for (int i = 0; i < 2; i++) {
         struct request *r = picture_first(w.engine, 12 + i, (unsigned)i);
