@@ -104,6 +104,8 @@ static bool is_late(const struct run *r)
 static bool pause_run(struct run *r, int ms)
 {
     struct timespec until;
+    int64_t left = r->request->deadline_ns ? (r->request->deadline_ns - clock_ns()) / 1000000 + 1 : ms;
+    ms = left < ms ? left > 0 ? (int)left : 0 : ms;
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += ms / 1000;
     until.tv_nsec += (long)(ms % 1000) * 1000000;
