@@ -18,11 +18,6 @@ struct drawn {
     int cond, uncond; /* first rows in the decoder's batch; uncond -1: no guidance */
 };
 
-static int scale_rows(const struct model *m, int scale)
-{
-    return m->scale_first[scale + 1] - m->scale_first[scale];
-}
-
 static uint32_t picture_ordinal(const struct sequence *s)
 {
     return 65536u * s->request->choice + s->request->draw.first_picture + (uint32_t)s->drawing->index;
@@ -41,7 +36,7 @@ static struct tensor feature_map(const struct model *m, const struct drawing *d)
 
 static struct tensor map_of(const struct model *m, const struct drawing *d, int scale)
 {
-    return (struct tensor){d->map, DTYPE_F32, scale_rows(m, scale), m->decoder.width, m->decoder.width};
+    return (struct tensor){d->map, DTYPE_F32, model_scale_rows(m, scale), m->decoder.width, m->decoder.width};
 }
 
 bool drawing_begin(struct engine *e, struct sequence *s)
@@ -50,7 +45,7 @@ bool drawing_begin(struct engine *e, struct sequence *s)
     struct drawing *d = xcalloc(1, sizeof *d);
     size_t f_bytes =
         (size_t)m->vae.side * (size_t)m->vae.side * (size_t)m->decoder.code_width * sizeof(float);
-    size_t map_rows = (size_t)scale_rows(m, m->config.drawing.n_scales - 1);
+    size_t map_rows = (size_t)model_largest_scale(m);
     float *zeros = NULL;
     bool pages = page_table_reserve(&d->cond, e->decoder_pool, m->n_positions) &&
                  (!guided(s) || page_table_reserve(&d->uncond, e->decoder_pool, m->n_positions));

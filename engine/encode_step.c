@@ -140,7 +140,7 @@ static void retrace(struct engine *e, struct picture_rows *p)
     free(zeros);
     image_decoder_first_map(m, tensor_rows(maps, 0, 1));
     for (int s = 1; s < m->config.drawing.n_scales; s++) {
-        int first = m->scale_first[s], count = m->scale_first[s + 1] - first;
+        int first = m->scale_first[s], count = model_scale_rows(m, s);
         vae_add_scale(m, &e->arena, f_hat, codes + m->scale_first[s - 1], s - 1);
         image_decoder_next_map(m, &e->arena, f_hat, s, tensor_rows(maps, first, count));
     }

@@ -75,10 +75,8 @@ static void *engine_main(void *context)
  * row of a prompt: chats alone must not fill a pass for ever. */
 static int choose_step_rows(const struct engine *e, int wanted)
 {
-    const struct drawing_config *d = &e->model->config.drawing;
     int rows = wanted > 0 ? wanted : 512;
-    int largest = model_draws(e->model) ? d->scale[d->n_scales - 1] * d->scale[d->n_scales - 1] + 1 : 1;
-    int least = e->max_sequences + largest;
+    int least = e->max_sequences + model_largest_scale(e->model) + 1;
     return rows > least ? rows : least;
 }
 

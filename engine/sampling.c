@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* log(sum(exp(logits))), in double. */
 static double log_sum(const float *logits, int n)
@@ -59,18 +60,15 @@ void sampling_choose(float *logits, int n, const struct text_options *o, const s
                      float *scratch, struct sampled *out)
 {
     double total = 0;
+    float *own = NULL; /* the logits before they are bent, where their logprob is asked for */
     out->n_top = 0;
     out->logprob = 0;
     if (o->logprobs) {
         int want = o->top_logprobs < MAX_TOP_LOGPROBS ? o->top_logprobs : MAX_TOP_LOGPROBS;
         total = log_sum(logits, n);
         out->n_top = find_top(logits, n, want, total, out->top);
-    }
-    float *own = NULL; /* the logits before they are bent, where their logprob is asked for */
-    if (o->logprobs) {
         own = xmalloc((size_t)n * sizeof *own);
-        for (int i = 0; i < n; i++)
-            own[i] = logits[i];
+        memcpy(own, logits, (size_t)n * sizeof *own);
     }
     penalise(logits, n, o, at);
     for (size_t i = 0; i < o->n_bias; i++)

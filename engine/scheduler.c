@@ -201,9 +201,9 @@ static void plan_images(struct engine *e, int budget)
             continue;
         if (!s->drawing && !(may_start = may_start && start_drawing(e, s)))
             continue;
-        int p = e->model->config.drawing.scale[s->drawing->scale], n = sequence_pending(s) + p * p;
+        int map = model_scale_rows(e->model, s->drawing->scale), n = sequence_pending(s) + map;
         if (pass->batch.n_rows + n <= budget)
-            plan_rows(pass, s, n - p * p, p * p);
+            plan_rows(pass, s, n - map, map);
     }
 }
 
@@ -295,17 +295,11 @@ static int choose_budget(const struct engine *e)
     return rows < LEAST_PREFILL_ROWS ? LEAST_PREFILL_ROWS : rows < e->step_rows ? (int)rows : e->step_rows;
 }
 
-static int rows_of_largest_scale(const struct model *m)
-{
-    int last = m->config.drawing.n_scales - 1;
-    return model_draws(m) ? m->scale_first[last + 1] - m->scale_first[last] : 0;
-}
-
 static void plan_others(struct engine *e)
 {
     int rows = e->pass.batch.n_rows, budget = rows + choose_budget(e);
     int images = e->step_rows - (count_running(e, wants_prefill) ? LEAST_PREFILL_ROWS : 0);
-    plan_images(e, images > rows + rows_of_largest_scale(e->model) ? images : e->step_rows);
+    plan_images(e, images > rows + model_largest_scale(e->model) ? images : e->step_rows);
     plan_prefill(e, e->pass.batch.n_rows > rows && budget < e->pass.batch.n_rows
                         ? e->pass.batch.n_rows + LEAST_PREFILL_ROWS
                         : budget);

@@ -70,3 +70,13 @@ void call_run(struct call *c, bool stream)
     answer(c);
     c->steps->close(c->context);
 }
+
+void call_answer_json(struct call *c, json_t *json)
+{
+    struct buffer text;
+    buffer_init(&text, SSE_BUFFER_BYTES);
+    json_append(&text, json);
+    json_decref(json);
+    exchange_reply_buffer(c->exchange, &text);
+    buffer_release(&text);
+}

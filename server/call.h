@@ -5,6 +5,8 @@
 
 #include "server/reply.h"
 
+#include <jansson.h>
+
 struct call;
 
 /* The endpoint's part. begin and end may be NULL. While a stream runs, call->out takes what is to be sent. */
@@ -31,5 +33,8 @@ struct call {
 /* Answers: at once where there is an error already, otherwise when all has come, or as a stream. Calls close
  * in any case, now or when the stream ends. */
 void call_run(struct call *, bool stream);
+
+/* The whole answer of a call with pictures in it: takes the JSON, and bounds what it may grow to. */
+void call_answer_json(struct call *, json_t *);
 
 #endif

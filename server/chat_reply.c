@@ -227,12 +227,7 @@ static void chat_answer(void *context)
     json_t *json = envelope(c, "chat.completion", choices);
     json_object_set_new(json, "usage", usage_chat_json(&c->request.prompt, &total));
     json_object_set_new(json, "seed", json_integer((json_int_t)c->request.seed));
-    struct buffer text;
-    buffer_init(&text, SSE_BUFFER_BYTES);
-    json_append(&text, json);
-    json_decref(json);
-    exchange_reply_buffer(c->call.exchange, &text);
-    buffer_release(&text);
+    call_answer_json(&c->call, json);
 }
 
 static const struct call_steps chat_steps = {

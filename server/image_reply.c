@@ -158,12 +158,7 @@ static void image_answer(void *context)
         json_pack("{s:I, s:O, s:o, s:I}", "created", (json_int_t)c->created, "data", c->data, "usage",
                   usage_images_json(&c->request.prompt, &c->usage), "seed", (json_int_t)c->seed);
     describe(c, json);
-    struct buffer text;
-    buffer_init(&text, SSE_BUFFER_BYTES);
-    json_append(&text, json);
-    json_decref(json);
-    exchange_reply_buffer(c->call.exchange, &text);
-    buffer_release(&text);
+    call_answer_json(&c->call, json);
 }
 
 static const struct call_steps image_steps = {

@@ -165,6 +165,16 @@ static inline bool model_sees(const struct model *m)
 {
     return m->config.kind != MODEL_LLAMA;
 }
+/* The codes of a scale. */
+static inline int model_scale_rows(const struct model *m, int scale)
+{
+    return m->scale_first[scale + 1] - m->scale_first[scale];
+}
+/* The codes of the last, largest scale; 0 when the model does not draw. */
+static inline int model_largest_scale(const struct model *m)
+{
+    return model_draws(m) ? model_scale_rows(m, m->config.drawing.n_scales - 1) : 0;
+}
 /* The rows that a seen picture takes in the prompt. */
 static inline int model_seen_rows(const struct model *m)
 {
