@@ -79,11 +79,15 @@ export function createChat(app) {
 
   const isAtEnd = () => scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_END;
   let follows = true;
+  let top = 0; // where the last scroll event found it
   const toEnd = () => {
+    follows = true;
     scroll.scrollTop = scroll.scrollHeight;
   };
+  // The event comes late: text may have grown since toEnd, so only a move upwards means that someone reads above.
   scroll.addEventListener("scroll", () => {
-    follows = isAtEnd();
+    follows = isAtEnd() || (follows && scroll.scrollTop >= top);
+    top = scroll.scrollTop;
     byId("down").hidden = follows;
   });
   byId("down").addEventListener("click", toEnd);
@@ -301,7 +305,6 @@ export function createChat(app) {
     say(byId("complaint"), "");
     growWithText(message);
     showAttached();
-    follows = true;
     toEnd();
     run(turn);
   }
