@@ -1,9 +1,9 @@
 """Several single-threaded processes training one model in shared memory, able to stop and go on at any moment.
 
 A phase is a subclass of Phase. Its model and averaged weights are written every two minutes, and when the
-process is told to end, by a rename; each worker keeps its own optimiser moments beside them. Time spent is
-counted in steps of at most five seconds, so that a process that is stopped for a while loses nothing of its
-share; a phase's minutes can be changed while it runs by writing a number into its file `minutes`.
+process is told to end, by a rename; each worker keeps its own optimiser moments beside them. On a CPU a phase's minutes
+are those of worker 0's processor, so that a machine that is busy with other things takes longer and learns
+no less; they can be changed while the phase runs by writing a number into its file `minutes`.
 """
 
 import copy
@@ -21,6 +21,8 @@ from . import paths
 DEVICE = os.environ.get("TRAIN_DEMO_DEVICE", "cpu")
 WORKERS = int(os.environ.get("TRAIN_DEMO_WORKERS", 2)) if DEVICE == "cpu" else 1
 SAVE_EVERY = 120.0
+
+clock = time.process_time if DEVICE == "cpu" else time.monotonic
 
 
 def bf16():
@@ -129,7 +131,7 @@ def _worker(phase, rank, parent, started):
             for k, m in averaged.items():
                 m.load_state_dict(started["averaged"][k])
     saved = shown = evaluated = time.monotonic()
-    counted, sums, last = 0, {}, time.monotonic()
+    counted, sums, last = 0, {}, clock()
     planned = phase.planned_minutes() * 60
     while True:
         progress = seconds / planned
@@ -145,8 +147,8 @@ def _worker(phase, rank, parent, started):
             torch.nn.utils.clip_grad_norm_(parameters, phase.clip)
         optimiser.step()
         step += 1
-        now = time.monotonic()
-        seconds, last = seconds + min(5.0, now - last), now
+        now, spent = time.monotonic(), clock()
+        seconds, last = seconds + spent - last, spent
         with torch.no_grad():
             phase.after_step(progress, step)
             if rank == 0:
@@ -176,7 +178,7 @@ def _worker(phase, rank, parent, started):
             saved = now
         if rank == 0 and now - evaluated > phase.evaluate_every:
             report(phase, averaged, step, seconds, False)
-            evaluated = last = time.monotonic()
+            evaluated, last = time.monotonic(), clock()
     phase.save_optimiser(rank, optimiser)
     if rank == 0:
         phase.save(averaged, seconds, step)
