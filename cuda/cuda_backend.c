@@ -9,6 +9,7 @@
 
 static const struct backend_ops cuda_ops = {
     .name = "cuda",
+    .cache_types = 1u << DTYPE_BF16 | 1u << DTYPE_I8,
     .alloc = cuda_alloc,
     .free = cuda_free,
     .upload = cuda_upload,

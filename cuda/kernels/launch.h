@@ -35,8 +35,7 @@ void launch_guide(cudaStream_t, struct matrix_view out, struct matrix_view cond,
                   const float *t);
 void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position,
                  const float *inv_freq);
-/* key, value: [slots, k.cols] */
-void launch_kv_write(cudaStream_t, float *key, float *value, struct matrix_view k, struct matrix_view v,
+void launch_kv_write(cudaStream_t, struct kv_layer, struct matrix_view k, struct matrix_view v,
                      const int32_t *slot);
 
 /* ---- norms.cu ---- */
@@ -78,7 +77,9 @@ struct attention_shape {
     const struct span *span; /* [n_spans] */
     int n_spans;
     const int32_t *page;
-    const float *key, *value; /* [slots][kv_heads][head_dim] */
+    const void *key, *value; /* [slots][kv_heads][head_dim] */
+    const float *key_scale, *value_scale;
+    enum dtype type; /* F32, BF16, I8: struct kv_layer */
     int kv_heads, head_dim, group, full;
     float scale;
     int single_rows, single_splits; /* spans of one row, and splits of the longest of their contexts */

@@ -12,6 +12,7 @@ enum { CHECK_BACKENDS = 3 };
 
 struct check {
     struct backend *backend[CHECK_BACKENDS]; /* 1, 2 and 3 threads */
+    struct backend *plain;                   /* the processor's plainest, for what is defined to the bit */
     const char *level;                       /* what runs, for messages */
     const char *only;                        /* operation asked for, or NULL */
     uint64_t random;                         /* state of random_next */

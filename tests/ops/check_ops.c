@@ -123,9 +123,11 @@ static int check_level(const struct options *o, enum cpu_level level)
     struct check c = {.level = cpu_level_name(level), .only = o->only, .random = o->seed};
     for (int i = 0; i < CHECK_BACKENDS; i++)
         c.backend[i] = open_backend(i + 1, level);
+    c.plain = open_backend(1, CPU_SCALAR);
     int failures = run_operations(&c);
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cpu_backend_close(c.backend[i]);
+    cpu_backend_close(c.plain);
     return failures;
 }
 
@@ -154,9 +156,11 @@ static int check_cuda(const struct options *o)
         cuda_backend_set_fast(device, o->fast);
         c.backend[i] = on_device_open(device, set_order, i);
     }
+    c.plain = open_backend(1, CPU_SCALAR);
     int failures = run_operations(&c);
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cuda_backend_close(on_device_close(c.backend[i]));
+    cpu_backend_close(c.plain);
     return failures;
 }
 
