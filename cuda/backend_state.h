@@ -38,9 +38,10 @@ struct cuda_backend {
 };
 
 struct weight {
-    void *data;      /* device memory: rows first, dense */
-    enum dtype type; /* F32, F16, BF16 */
+    void *data; /* device memory, as struct weight_view has it */
+    enum dtype type;
     int rows, cols;
+    const void *scale; /* of blocks; part of data */
 };
 
 static inline struct cuda_backend *cuda_state(struct backend *be)
@@ -112,7 +113,7 @@ static inline struct matrix_view view_of(struct tensor t)
 
 static inline struct weight_view weight_view_of(const struct weight *w)
 {
-    return (struct weight_view){w->data, w->type, w->rows, w->cols};
+    return (struct weight_view){w->data, w->type, w->rows, w->cols, w->scale};
 }
 
 #endif

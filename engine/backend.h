@@ -93,7 +93,7 @@ struct backend_ops {
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
     enum status (*finish)(struct backend *, struct error *);
 
-    /* weights */
+    /* weights. Those of blocks are for embed and linear only */
     enum status (*weight_load)(struct backend *, struct weight **out, const struct host_matrix *, struct error *);
     void (*weight_free)(struct backend *, struct weight *); /* accepts NULL */
 

@@ -18,11 +18,18 @@ struct matrix_view {
     int rows, cols, stride;
 };
 
-/* A weight: rows first, dense. */
+/* A weight: rows first, dense; or blocks taken apart, rows filled up with zeros to groups of WEIGHT_GROUP
+ * columns. Q8_0: scale F16 [rows][blocks of a row]; a group's numbers are 128 int8, column k at place k / 64
+ * * 64 + k % 32 / 8 * 16 + k % 64 / 32 * 8 + k % 8 Q4_0: scale the same; a group's numbers are 64 bytes. The
+ * eight columns from k on (k % 8 = 0) are the four at k % 32 / 8 * 16 + k / 32 * 4, read as a word: its bits
+ * 4i..4i+3 are column k + 2i, and 16 + 4i.. column k + 2i + 1 Q4_1: likewise, scale being pairs of a scale
+ * and what is to be added */
+enum { WEIGHT_GROUP = 128 };
 struct weight_view {
     const void *data;
-    enum dtype type; /* F32, F16, BF16 */
+    enum dtype type; /* F32, F16, BF16; Q8_0, Q4_0, Q4_1 */
     int rows, cols;
+    const void *scale; /* of blocks */
 };
 
 /* ---- rows.cu ---- */

@@ -3,8 +3,7 @@
  * Reference: engine/backend.h says each operation's formula. Cost: all are bound by memory; each reads its
  * inputs and writes its result once, 16 bytes a thread and access where rows are aligned for it (else 4).
  * Every element has one thread and no sums, so results cannot depend on the launch. */
-#include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
+#include "cuda/kernels/blocks.cuh"
 
 enum { THREADS = 256 };
 
@@ -52,33 +51,30 @@ static bool is_wide_vector(const float *v)
 
 /* ---- rows of tables ---- */
 
-template <typename T> static __device__ __forceinline__ float stored_value(T bits, enum dtype type);
-template <> __device__ __forceinline__ float stored_value(float value, enum dtype)
+static __device__ __forceinline__ float table_value(const struct weight_view &t, int row, int k)
 {
-    return value;
-}
-template <> __device__ __forceinline__ float stored_value(uint16_t bits, enum dtype type)
-{
-    return type == DTYPE_BF16 ? bf16_to_float(bits) : f16_to_float(bits);
+    size_t at = (size_t)row * (size_t)t.cols + (size_t)k;
+    switch (t.type) {
+    case DTYPE_F32: return ((const float *)t.data)[at];
+    case DTYPE_F16: return f16_to_float(((const uint16_t *)t.data)[at]);
+    case DTYPE_BF16: return bf16_to_float(((const uint16_t *)t.data)[at]);
+    case DTYPE_Q8_0: return blocks_q8_0::value(blocks_q8_0::find(t, row), k);
+    case DTYPE_Q4_0: return blocks_q4_0::value(blocks_q4_0::find(t, row), k);
+    default: return blocks_q4_1::value(blocks_q4_1::find(t, row), k);
+    }
 }
 
-template <typename T>
 __global__ void __launch_bounds__(THREADS)
     embed_kernel(struct matrix_view out, struct weight_view table, const int32_t *index)
 {
     int column = own_column<1>(), row = own_row();
     if (row < out.rows && column < out.cols)
-        row_of(out, row)[column] = stored_value<T>(
-            ((const T *)table.data)[(size_t)index[row] * (size_t)table.cols + (size_t)column], table.type);
+        row_of(out, row)[column] = table_value(table, index[row], column);
 }
 
 void launch_embed(cudaStream_t stream, struct matrix_view out, struct weight_view table, const int32_t *index)
 {
-    dim3 blocks = row_grid(out.rows, out.cols, 1), threads = row_block(out.cols, 1);
-    if (table.type == DTYPE_F32)
-        LAUNCH(embed_kernel<float>, blocks, threads, stream, out, table, index);
-    else
-        LAUNCH(embed_kernel<uint16_t>, blocks, threads, stream, out, table, index);
+    LAUNCH(embed_kernel, row_grid(out.rows, out.cols, 1), row_block(out.cols, 1), stream, out, table, index);
 }
 
 template <int N>

@@ -242,7 +242,7 @@ struct weight *weight_open(struct check *c, struct backend *be, const struct ran
 
 double product_rounding(const struct check *c, enum dtype type)
 {
-    double weight = type > DTYPE_BF16 ? 0x1p-11 : 0; /* half a step of F16 */
+    double weight = c->rounds_blocks && type > DTYPE_BF16 ? 0x1p-11 : 0; /* half a step of F16 */
     double x = !c->fast || type == DTYPE_F32 ? 0 : type == DTYPE_BF16 ? 0x1p-8 : 0x1p-11;
     return weight + x;
 }

@@ -17,6 +17,7 @@ struct check {
     const char *only;                        /* operation asked for, or NULL */
     uint64_t random;                         /* state of random_next */
     bool fast;                               /* products round x to the weight's 16 bits */
+    bool rounds_blocks;                      /* products round blocks' weights to F16 */
     int cases, failures;
     char name[120]; /* of the case that runs */
     double worst;   /* largest error so far of this operation, as a fraction of its bound */
@@ -71,7 +72,7 @@ void weight_release(struct random_weight *);
 struct weight *weight_open(struct check *, struct backend *, const struct random_weight *);
 
 /* How much of its magnitude a product with such a weight may be off because of what is rounded before it:
- * weights of blocks to F16, and x where that is fast. */
+ * weights of blocks where they become F16, and x where that is fast. */
 double product_rounding(const struct check *, enum dtype);
 
 double *doubles_new(size_t n);

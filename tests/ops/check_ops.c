@@ -120,7 +120,8 @@ static int run_operations(struct check *c)
 
 static int check_level(const struct options *o, enum cpu_level level)
 {
-    struct check c = {.level = cpu_level_name(level), .only = o->only, .random = o->seed};
+    struct check c = {
+        .level = cpu_level_name(level), .only = o->only, .random = o->seed, .rounds_blocks = true};
     for (int i = 0; i < CHECK_BACKENDS; i++)
         c.backend[i] = open_backend(i + 1, level);
     c.plain = open_backend(1, CPU_SCALAR);
@@ -145,7 +146,8 @@ static int check_cuda(const struct options *o)
     struct check c = {.level = emulator_set_order ? "emulated" : "cuda",
                       .only = o->only,
                       .random = o->seed,
-                      .fast = o->fast};
+                      .fast = o->fast,
+                      .rounds_blocks = o->fast};
     for (int i = 0; i < CHECK_BACKENDS; i++) {
         struct backend *device = NULL;
         struct error err = {0};
