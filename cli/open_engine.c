@@ -11,6 +11,8 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
                             void (*progress)(void *context, double fraction), void *context,
                             struct error *err)
 {
+    static const enum dtype layers[] = {
+        [WEIGHTS_FILE] = DTYPE_F32, [WEIGHTS_INT8] = DTYPE_Q8_0, [WEIGHTS_INT4] = DTYPE_Q4_0};
     struct progress bar;
     struct engine_options options = {
         .model_path = c->model,
@@ -20,6 +22,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
         .step_rows = c->step_rows,
         .token_wait_steps = c->token_wait_steps,
         .token_wait_ms = c->token_wait_ms,
+        .layers = layers[c->weights],
         .cache_bytes = (size_t)c->cache,
         .temperature_given = config_given(c, "temperature"),
         .top_p_given = config_given(c, "top_p"),

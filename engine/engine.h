@@ -19,6 +19,7 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512; never fewer than max_sequences and a scale need */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    enum dtype layers;      /* what the layers' matrices become: DTYPE_Q8_0, DTYPE_Q4_0, or DTYPE_F32 (0): nothing else */
     enum dtype cache_type;  /* what keys and values are kept as: DTYPE_F32 (0), DTYPE_BF16 or DTYPE_I8 */
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
      * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
