@@ -68,6 +68,7 @@ enum status cuda_memory_open(struct cuda_backend *, struct error *);
 void cuda_memory_close(struct cuda_backend *);
 void *cuda_alloc(struct backend *, size_t bytes);
 void cuda_free(struct backend *, void *memory);
+size_t cuda_memory_left(struct backend *);
 void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
 enum status cuda_finish(struct backend *, struct error *);

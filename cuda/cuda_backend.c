@@ -12,6 +12,7 @@ static const struct backend_ops cuda_ops = {
     .cache_types = 1u << DTYPE_BF16 | 1u << DTYPE_I8,
     .alloc = cuda_alloc,
     .free = cuda_free,
+    .memory_left = cuda_memory_left,
     .upload = cuda_upload,
     .download = cuda_download,
     .finish = cuda_finish,

@@ -89,6 +89,8 @@ struct backend_ops {
     /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
+    /* What alloc could still give in all. NULL: as much as the machine's memory allows, which others use too */
+    size_t (*memory_left)(struct backend *);
     void (*upload)(struct backend *, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
     enum status (*finish)(struct backend *, struct error *);

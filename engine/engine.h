@@ -141,9 +141,9 @@ struct engine_memory {
     size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
     int cache_pages;
     enum dtype cache_type;
-    size_t available;     /* before the caches were opened, weights included, files' pages counted as free */
-    const char *limit;    /* what said so: "machine" or "control group" */
-    bool cache_was_given; /* cache_bytes; otherwise the caches got half of what is available beside the weights, at most */
+    size_t available;       /* before the caches were opened, weights included, files' pages counted as free */
+    const char *limit;      /* what said so: "machine", "control group" or "device" */
+    const char *cache_rule; /* why the caches got so much, for a start-up line */
 };
 struct engine_memory engine_memory(const struct engine *);
 
