@@ -46,6 +46,8 @@ struct usage {
 };
 
 enum event_type {
+    EVENT_PROMPT,  /* a token of the prompt, with prompt_logprobs: from the second one on, in order, before any other
+                      event; positions of pictures are left out */
     EVENT_TOKEN,   /* a text token was chosen (end and image-start tokens are not shown as tokens) */
     EVENT_SCALE,   /* a scale of a picture was drawn */
     EVENT_PREVIEW, /* a picture so far */
@@ -58,7 +60,7 @@ enum event_type {
 struct event {
     enum event_type type;
     int64_t begun_ns; /* clock_ns() when the request left the queue for the first time; 0: it never did */
-    /* TOKEN */
+    /* PROMPT, TOKEN */
     int32_t id;
     float logprob; /* 0 without logprobs */
     const struct token_logprob *top; /* [n_top], most likely first */

@@ -127,6 +127,7 @@ static void image_feed(void *context, const struct reply_event *e)
     if (c->call.error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
+    case EVENT_PROMPT:
     case EVENT_TOKEN:
     case EVENT_SCALE: return;
     case EVENT_PREVIEW:

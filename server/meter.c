@@ -151,6 +151,7 @@ void meter_event(struct meter_choice *c, const struct event *e)
     if (!c->begun && e->begun_ns)
         note_begin(c, e->begun_ns);
     switch (e->type) {
+    case EVENT_PROMPT: break;
     case EVENT_TOKEN: note_token(c, now); break;
     case EVENT_SCALE: note_scale(c, e, now); break;
     case EVENT_PREVIEW: break;

@@ -176,6 +176,22 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
     }
 }
 
+/* The log-probability of the prompt's id i is -i. */
+static void rate_prompt(struct run *r)
+{
+    for (size_t i = 1; r->request->text.prompt_logprobs && i < r->request->n_ids; i++) {
+        int32_t id = r->request->ids[i];
+        struct token_logprob top[20];
+        for (int k = 0; k < r->request->text.top_logprobs; k++)
+            top[k] = (struct token_logprob){(id + k) % 256, -(float)i - (float)k};
+        tell(r, &(struct event){.type = EVENT_PROMPT,
+                                .id = id,
+                                .logprob = -(float)i,
+                                .top = top,
+                                .n_top = r->request->text.top_logprobs});
+    }
+}
+
 /* "t", the clock's nanoseconds and a space; for bench/http. */
 static void say_clock(struct run *r, struct usage *usage)
 {
@@ -314,8 +330,10 @@ static void *run_thread(void *context)
     struct usage usage = {.prompt_tokens = (int)r->request->n_ids};
     char *text = last_message(r->request);
     struct error err = {0};
-    if (begin(r))
+    if (begin(r)) {
+        rate_prompt(r);
         err = act(r, &usage, text);
+    }
     int max = r->request->text.max_tokens;
     if (pause_run(r, 0))
         error_set(&err, is_late(r) ? STATUS_TIMEOUT : STATUS_CANCELLED, "given up");
@@ -562,6 +580,8 @@ void text_stream_close(struct text_stream *s)
 void text_stream_push(struct text_stream *s, int32_t id, struct buffer *out)
 {
     size_t length;
+    if (id >= 256)
+        return;
     buffer_append_char(&s->held, (char)id);
     if (utf8_look(s->held.data, s->held.length, &length) == UTF8_CUT)
         return;
