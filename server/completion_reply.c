@@ -268,9 +268,14 @@ static enum status submit(struct completion_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->call.exchange->server);
     const struct tokenizer *tokenizer = engine_tokenizer(engine);
+    int64_t most = 0;
     if (reply_open(&c->call.reply, c->call.exchange, c->n, err))
         return err->status;
     reply_share_prompts(c->call.reply, c->request.choices);
+    for (int i = 0; i < c->request.prompts; i++)
+        most += reply_most_tokens(engine, c->request.prompt[i].request, c->request.choices);
+    if (reply_reserve(c->call.reply, most, &c->call.error))
+        return error_set(err, STATUS_BUSY, "%s", c->call.error.message);
     for (int i = 0; i < c->n; i++) {
         choice_text_init(&c->choice[i].text, tokenizer, &c->request.stops, c->request.logprobs);
         choice_text_follow(&c->choice[i].text, prompt_of(c, i)->last_id);

@@ -38,8 +38,12 @@ void api_key_salt(const struct api_key *, uint8_t salt[KEY_SALT_BYTES]);
 
 /* Counts one request: true. Over a limit: false, *wait is when to try again and *limit says which. */
 bool api_key_admit(struct api_key *, double *wait_seconds, const char **limit);
-/* Counts tokens that were read or written. */
-void api_key_spend(struct api_key *, int64_t tokens);
+/* Takes what a call may use at most, so that calls side by side cannot overdraw: true. *tokens is cut to a minute's worth:
+ * a call that may use more than that waits until all of it is there. Over the limit: false, nothing is taken, and *wait is
+ * when to try again if nothing is given back before. */
+bool api_key_reserve(struct api_key *, int64_t *tokens, double *wait_seconds);
+/* The call has ended: what it did not use goes back. */
+void api_key_settle(struct api_key *, int64_t reserved, int64_t used);
 
 /* What x-ratelimit-* headers tell. */
 struct key_rate {

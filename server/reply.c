@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -231,6 +232,29 @@ void reply_want_scales(struct reply *r)
 void reply_share_prompts(struct reply *r, int choices)
 {
     r->prompt_choices = choices;
+}
+
+int64_t reply_most_tokens(const struct engine *engine, const struct request *r, int choices)
+{
+    int64_t left = engine_context(engine) - (int64_t)r->n_ids, picture = engine_picture_tokens(engine);
+    int pictures = r->draw.mode == DRAW_FREE ? r->draw.max_pictures : r->draw.mode == DRAW_NOW;
+    int64_t text = r->draw.mode == DRAW_NOW ? 0 : r->text.max_tokens < 0 ? left : r->text.max_tokens;
+    int64_t most = text + pictures * picture;
+    return (int64_t)r->n_ids + choices * (most < left ? most : left);
+}
+
+enum problem reply_reserve(struct reply *r, int64_t tokens, struct http_error *e)
+{
+    double wait;
+    if (meter_reserve(r->meter, tokens, r->n_slots, &wait))
+        return PROBLEM_NONE;
+    http_error_set(e, PROBLEM_BUSY, NULL,
+                   "this call may take up to %lld tokens, which is more than this key may use now; try again "
+                   "in %.0f s, or "
+                   "ask for less ('max_tokens')",
+                   (long long)tokens, ceil(wait));
+    e->retry_after = http_retry_seconds(wait);
+    return e->problem;
 }
 
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,

@@ -148,13 +148,66 @@ def test_token_limit(locked):
     assert r.status_code == 429 and "tokens" in r.json()["error"]["message"] and int(r.headers["retry-after"]) >= 10
 
 
-def test_a_stream_is_paid_for_when_it_ends(locked):
+def tokens_left(server):
+    return int(server.http.get("/v1/models", headers=BEARER).headers["x-ratelimit-remaining-tokens"])
+
+
+def test_a_stream_gives_back_what_it_did_not_use(locked):
     server = locked(tokens=6000)
-    r = server.post(CHAT, chat_body("a" * 500, stream=True), headers=BEARER)
-    assert "[DONE]" in r.text
-    time.sleep(0.1)
-    r = server.post("/tokenize", {"prompt": "a"}, headers=BEARER)
-    assert 4900 <= int(r.headers["x-ratelimit-remaining-tokens"]) <= 5900
+    r = server.post(CHAT, chat_body("a" * 500, stream=True, max_tokens=3000, modalities=["text"]), headers=BEARER)
+    assert "[DONE]" in r.text and 2300 <= int(r.headers["x-ratelimit-remaining-tokens"]) < 2500  # the most it could take
+    time.sleep(0.1 * SLOW)
+    assert 4900 <= tokens_left(server) <= 5900
+
+
+def test_calls_side_by_side_cannot_overdraw(locked):
+    """What a call may take at most is reserved; a minute's worth is all that calls together get, however they end."""
+    server = locked(tokens=10000)
+    body = chat_body("/wait", stream=True, max_tokens=3000, modalities=["text"])
+    sockets = [server.connect() for _ in range(5)]
+    answers = []
+    for s in sockets:
+        s.sendall(request("POST", CHAT, body, [f"Authorization: Bearer {KEY}"], close=False))
+        answers.append(status_of(s.recv(65536)))
+    assert answers == [200] * 3 + [429] * 2
+    server.wait_running(3)
+    assert tokens_left(server) < 1000
+    r = server.post(CHAT, body, headers=BEARER)
+    error = r.json()["error"]
+    assert r.status_code == 429 and error["code"] == "rate_limit_exceeded" and "max_tokens" in error["message"]
+    assert 5 <= int(r.headers["retry-after"]) <= 20
+    assert server.post(CHAT, chat_body("x", max_tokens=20, modalities=["text"]), headers=BEARER).status_code == 200  # a small one still fits
+    for s in sockets:
+        s.close()
+    server.wait_running(0)
+    time.sleep(0.1 * SLOW)
+    assert tokens_left(server) > 9500  # those who left used their prompts only
+
+
+@pytest.mark.parametrize("path, body, most", [
+    (CHAT, chat_body("/slow x", max_tokens=100, n=3, modalities=["text"]), 300),
+    (CHAT, chat_body("/slow x", max_tokens=100, max_images=2), 100 + 2 * 680),
+    ("/v1/completions", {"prompt": ["/slow x", "/slow y"], "max_tokens": 50, "n": 2}, 200),
+    ("/v1/images/generations", {"prompt": "/slow", "n": 2}, 2 * 680),
+])
+def test_what_is_reserved(locked, path, body, most):
+    server = locked(tokens=100000)
+    with server.connect() as s:
+        s.sendall(request("POST", path, {**body, "stream": True}, [f"Authorization: Bearer {KEY}"], close=False))
+        head = s.recv(65536).split(b"\r\n\r\n")[0].decode().lower()
+    left = int(head.split("x-ratelimit-remaining-tokens: ")[1].split("\r\n")[0])
+    assert most < 100000 - left < most + 200  # the prompt beside it
+    server.wait_running(0)
+
+
+def test_a_call_that_is_not_begun_costs_nothing(locked):
+    server = locked(tokens=10000, running=1)
+    with server.connect() as s:
+        s.sendall(request("POST", CHAT, chat_body("/wait", max_tokens=100, modalities=["text"]), [f"Authorization: Bearer {KEY}"], close=False))
+        server.wait_running(1)
+        before = tokens_left(server)
+        assert server.post(CHAT, chat_body("x", max_tokens=5000, modalities=["text"]), headers=BEARER).status_code == 429  # the queue is full
+        assert tokens_left(server) >= before
 
 
 def test_key_file_and_hangup(start, tmp_path):

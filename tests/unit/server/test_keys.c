@@ -135,7 +135,7 @@ static void test_limits_outlast_reading_again(void **state)
     api_key_rates(k, &requests, &tokens);
     assert_int_equal(requests.limit, 3);
     assert_int_equal(requests.left, 1);
-    api_key_spend(k, 80);
+    api_key_settle(k, 0, 80);
     assert_false(api_key_admit(k, &wait, &limit));
     assert_string_equal(limit, "tokens");
     write_file("");
@@ -145,6 +145,51 @@ static void test_limits_outlast_reading_again(void **state)
     assert_int_equal(key_ring_reload(r, &o, &err), STATUS_OK);
     assert_null(name_of(r, "Bearer key-0123456789abcdef"));
     api_key_drop(k);
+    key_ring_close(r);
+}
+
+static int64_t tokens_left(struct api_key *k)
+{
+    struct key_rate requests, tokens;
+    api_key_rates(k, &requests, &tokens);
+    return tokens.left;
+}
+
+static void test_tokens_are_reserved(void **state)
+{
+    struct key_ring *r;
+    struct error err = {0};
+    double wait;
+    int64_t first = 60, second = 60, third = 30, whole = 1000000;
+    (void)state;
+    write_file("key-0123456789abcdef me tokens=100\n");
+    struct key_options o = {.file = path};
+    r = open_keys(path, NULL);
+    struct api_key *k = key_ring_find(r, "Bearer key-0123456789abcdef"), *again;
+    assert_true(api_key_reserve(k, &first, &wait));
+    assert_int_equal(tokens_left(k), 40);
+    assert_false(api_key_reserve(k, &second, &wait)); /* would fit only if the first used less */
+    assert_true(wait > 10 && wait <= 12);
+    assert_int_equal(tokens_left(k), 40);
+    assert_true(api_key_reserve(k, &third, &wait));
+    assert_int_equal(key_ring_reload(r, &o, &err), STATUS_OK);
+    again = key_ring_find(r, "Bearer key-0123456789abcdef");
+    assert_int_equal(tokens_left(again), 10);
+    api_key_settle(k, first, 15); /* reserved before, given back after the keys were read again */
+    assert_int_equal(tokens_left(again), 55);
+    api_key_settle(k, third, 30);
+    assert_false(
+        api_key_reserve(again, &whole, &wait)); /* may use more than there ever is: waits for all of that */
+    assert_int_equal(whole, 100);
+    assert_true(wait > 20 && wait <= 27);
+    api_key_settle(k, 45, 0);
+    api_key_settle(k, 45, 0); /* never more than a minute's worth */
+    assert_int_equal(tokens_left(k), 100);
+    assert_true(api_key_reserve(again, &whole, &wait));
+    api_key_settle(again, whole, 130); /* and is a debt afterwards */
+    assert_int_equal(tokens_left(k), 0);
+    api_key_drop(k);
+    api_key_drop(again);
     key_ring_close(r);
 }
 
@@ -170,9 +215,9 @@ static void test_salts_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_and_list), cmocka_unit_test(test_what_is_no_key),
-        cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_limits_outlast_reading_again),
-        cmocka_unit_test(test_salts_differ),
+        cmocka_unit_test(test_file_and_list),       cmocka_unit_test(test_what_is_no_key),
+        cmocka_unit_test(test_wrong_files),         cmocka_unit_test(test_limits_outlast_reading_again),
+        cmocka_unit_test(test_tokens_are_reserved), cmocka_unit_test(test_salts_differ),
     };
     log_set_level(LOG_ERROR);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
