@@ -23,9 +23,11 @@ static int count_rows(struct engine *e, const struct pass *pass)
     return text;
 }
 
-/* Operations since the failure did nothing: what was published or remembered in this step may be anything. */
+/* Operations since the failure did nothing: what was published or remembered in this step may be anything. A
+ * failure that is still there after it was told will stay. */
 static void fail_step(struct engine *e, const struct error *error)
 {
+    e->counted.device_lost = e->op->finish(e->be, NULL) != STATUS_OK;
     engine_fail_all(e, error);
     kv_pool_forget(e->llm_pool);
     seen_pictures_close(e);

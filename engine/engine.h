@@ -122,6 +122,7 @@ struct engine_status {
     int running, waiting;
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
+    bool device_lost;     /* the backend fails for good: every request to come will, until the program starts anew */
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     int page_tokens;                     /* positions of one page */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */

@@ -39,6 +39,7 @@ static const struct {
     [PROBLEM_LOADING] = {503, "service_unavailable", "loading", 2},
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
     [PROBLEM_STUCK] = {503, "service_unavailable", "engine_stuck", 10},
+    [PROBLEM_DEVICE] = {503, "service_unavailable", "device_lost", 30},
     [PROBLEM_TIMEOUT] = {504, "server_error", "timeout", 0},
 };
 

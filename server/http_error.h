@@ -30,6 +30,7 @@ enum problem {
     PROBLEM_LOADING,
     PROBLEM_DRAINING,
     PROBLEM_STUCK,   /* the engine has stopped moving */
+    PROBLEM_DEVICE,  /* the engine's device is lost */
     PROBLEM_TIMEOUT, /* the request's own deadline */
     N_PROBLEMS,
 };

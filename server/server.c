@@ -70,6 +70,14 @@ bool server_is_closing(const struct server *s)
     return atomic_load(&s->closing);
 }
 
+bool server_has_lost_device(const struct server *server)
+{
+    struct engine_status s = {0};
+    if (server_engine(server))
+        engine_look(server_engine(server), &s);
+    return s.device_lost;
+}
+
 int server_queue_seconds(const struct server *s)
 {
     struct engine_status status = {0};

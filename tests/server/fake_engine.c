@@ -50,7 +50,7 @@ struct engine {
     struct model_config config;
     struct tokenizer tokenizer;
     int max_running, slots;
-    bool stuck;
+    bool stuck, lost;
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct run *runs;
@@ -67,6 +67,7 @@ struct engine *fake_engine_open(struct fake_options options)
     e->max_running = options.running ? options.running : MAX_RUNNING;
     e->slots = options.slots ? options.slots : MAX_RUNNING;
     e->stuck = options.stuck;
+    e->lost = options.lost;
     e->config.drawing.n_scales = SCALES;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
@@ -424,8 +425,14 @@ int engine_picture_side(const struct engine *e)
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);
-    *out = (struct engine_status){
-        .heartbeat_ns = e->stuck ? 1 : clock_ns(), .stepping = e->stuck, .pages = 100, .page_tokens = 16};
+    *out = (struct engine_status){.heartbeat_ns = e->stuck ? 1 : clock_ns(),
+                                  .stepping = e->stuck,
+                                  .device_lost = e->lost,
+                                  .token_step_ns = 2000000,
+                                  .longest_unit_ns = 3000000,
+                                  .longest_wait_ns = 250000000,
+                                  .pages = 100,
+                                  .page_tokens = 16};
     for (const struct run *r = e->runs; r; r = r->next)
         *(r->begun ? &out->running : &out->waiting) += 1;
     out->pages_used = out->running < 100 ? out->running : 100;

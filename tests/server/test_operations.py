@@ -77,6 +77,8 @@ def test_counts(start):
     for scale in range(10):
         assert m.get("vargpt_scale_seconds_count", scale=str(scale)) == 3
     assert m.get("vargpt_connections") >= 1 and m.get("vargpt_ready") == 1
+    assert m.get("vargpt_text_step_seconds") == 0.002 and m.get("vargpt_longest_unit_seconds") == 0.003
+    assert m.get("vargpt_longest_token_wait_seconds") == 0.25
     assert m.get("process_resident_memory_bytes") > 1e6
     build = next(s for s in m.families["vargpt_build_info"].samples)
     assert build.value == 1 and build.labels["model"] == "fake" and re.match(r"\d+\.\d+\.\d+", build.labels["version"])
@@ -155,6 +157,7 @@ def test_the_real_engine_counts():
     assert m.get("vargpt_prefix_hit_tokens_total") == m.get("vargpt_cached_tokens_total")
     assert m.get("vargpt_rows_total", kind="prefill") > 0 and m.get("vargpt_rows_total", kind="text") > 0
     assert m.get("vargpt_pages") > 0 and m.get("vargpt_pages_used") == 0 and m.get("vargpt_pages_cached") > 0
+    assert 0 < m.get("vargpt_text_step_seconds") <= m.get("vargpt_longest_token_wait_seconds") < 60 and m.get("vargpt_longest_unit_seconds") > 0
     assert m.get("vargpt_steps_total") > 8 and m.get("vargpt_queue_seconds_count") == 2
     config = next(s for s in m.families["vllm:cache_config_info"].samples)
     assert config.labels["block_size"] == "16" and int(config.labels["num_gpu_blocks"]) == m.get("vargpt_pages")
@@ -317,6 +320,20 @@ def test_readiness_goes_first(start):
     assert server.http.get("/health/live").status_code == 200
     assert server.chat("still taken").status_code == 200
     server.process.wait(20 * SLOW)
+
+
+def test_a_lost_device_is_told(start):
+    server = start(ready=False, lost=1)
+    for _ in range(100 * SLOW):
+        r = server.http.get("/health")
+        if r.json()["status"] != "loading":
+            break
+        time.sleep(0.05)
+    for r in (r, server.http.get("/health/ready"), server.http.get("/health/live"), server.chat("x"), server.http.get("/v1/models")):
+        assert r.status_code == 503 and r.headers["retry-after"], r.text
+        assert r.json()["status"] == "device_lost" and r.json()["error"]["code"] == "device_lost"
+    assert "started anew" in r.json()["error"]["message"]
+    assert Metrics(server).get("vargpt_ready") == 0
 
 
 def test_a_stuck_engine_is_told(start):
