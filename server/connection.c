@@ -161,6 +161,8 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, h->name, h->value);
     if (a->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
+    if (x->queue_place)
+        add_number(r, "x-queue-position", x->queue_place);
     if (a->retry_after)
         add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, a->retry_after);
     if (a->cache_seconds) {

@@ -43,6 +43,7 @@ struct reply {
     int64_t deadline_ns;
     int prompt_choices; /* consecutive choices that share a prompt, which counts once */
     int told_place;     /* in the queue, of the last ping; -1: none told */
+    int first_place;    /* the first that was seen; 0: none */
     int wake;           /* eventfd: readable while the queue is not empty */
     struct engine *engine;
     int n_slots;
@@ -301,6 +302,8 @@ static bool has_moved(struct reply *r)
     int place = place_of(r);
     if (place == 0)
         r->told_place = 0;
+    if (r->first_place == 0)
+        r->first_place = place;
     return place != 0 && place != r->told_place;
 }
 
@@ -339,6 +342,11 @@ enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int second
         if (clock_ns() >= end || (r->told_place != 0 && has_moved(r)))
             return REPLY_IDLE;
     }
+}
+
+int reply_first_place(const struct reply *r)
+{
+    return r->first_place;
 }
 
 struct reply_event *reply_take(struct reply *r)

@@ -51,6 +51,8 @@ enum reply_wait {
     REPLY_ENDED, /* the server is closing and waits no longer */
 };
 enum reply_wait reply_wait(struct reply *, const struct exchange *, int seconds);
+/* Where in the queue it was found first, from 1; 0: it has not waited (for longer than a moment). */
+int reply_first_place(const struct reply *);
 /* The oldest event (caller: reply_event_free), or NULL. */
 struct reply_event *reply_take(struct reply *);
 /* Feeds the events that have come, in order; where there are none, waits for some first. */

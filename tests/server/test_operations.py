@@ -274,6 +274,26 @@ def test_queued_streams_hear_their_place(start):
             assert not event or event.startswith("data: ") or event.startswith(": ")
 
 
+def test_answers_that_waited_tell_their_place(start):
+    server = start(slots=1)
+    first = server.connect()
+    first.sendall(request("POST", CHAT, chat_body("/wait"), close=False))
+    server.wait_running(1)
+    replies, threads = {}, []
+    def ask(i, body):
+        replies[i] = server.post(CHAT, body) if i < 2 else server.post("/v1/images/generations", body)
+    for i, body in enumerate((chat_body("hello"), chat_body("hello"), {"prompt": "a"})):
+        threads.append(threading.Thread(target=ask, args=(i, body)))
+        threads[-1].start()
+        time.sleep(0.4 * SLOW)
+    time.sleep(0.6 * SLOW)
+    first.close()
+    for t in threads:
+        t.join()
+    assert [replies[i].headers["x-queue-position"] for i in range(3)] == ["1", "2", "3"]
+    assert "x-queue-position" not in server.chat("/slow " + "x" * 50).headers
+
+
 def test_running_streams_hear_nothing_of_queues(start):
     assert "queued" not in start(slots=1).chat("/slow " + "x" * 100, stream=True).text
 
