@@ -12,6 +12,7 @@
 #include "server/metrics.h"
 #include "server/picture_store.h"
 #include "server/route.h"
+#include "server/tls.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -31,7 +32,6 @@ enum {
     DEFAULT_CHOICES = 10,
     DEFAULT_DRAIN_SECONDS = 30,
     DEFAULT_STUCK_SECONDS = 60,
-    MAX_PEM_BYTES = 1 << 20,
     MOST_QUEUE_SECONDS = 60,
     END_SECONDS = 10, /* for the rest, once draining is over */
     BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
@@ -144,45 +144,6 @@ static void raise_file_limit(int connections)
         log_warning("the limit of open files is too low for %d connections", connections);
 }
 
-static enum status read_pem(const char *path, char **out, struct error *err)
-{
-    struct buffer text;
-    size_t length, n = 1;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return error_set(err, STATUS_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
-    buffer_init(&text, MAX_PEM_BYTES);
-    for (char *room; n > 0 && (room = buffer_reserve(&text, 4096)) != NULL; text.length += n)
-        n = fread(room, 1, 4096, file);
-    bool whole = !ferror(file) && feof(file) && text.length > 0;
-    fclose(file);
-    *out = whole ? buffer_take(&text, &length) : NULL;
-    buffer_release(&text);
-    return *out ? STATUS_OK
-                : error_set(err, STATUS_BAD_REQUEST, "%.100s: not a PEM file of up to 1 MiB", path);
-}
-
-static enum status read_tls(struct server *s, const struct server_options *o, struct error *err)
-{
-    bool cert = o->tls_cert && *o->tls_cert, key = o->tls_key && *o->tls_key;
-    if (!cert && !key)
-        return STATUS_OK;
-    if (cert != key)
-        return error_set(err, STATUS_BAD_REQUEST, "TLS needs both a certificate and its key");
-    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
-        return error_set(err, STATUS_BAD_REQUEST, "this machine's libmicrohttpd was built without TLS");
-    if (read_pem(o->tls_cert, &s->tls_cert, err))
-        return err->status;
-    return read_pem(o->tls_key, &s->tls_key, err);
-}
-
-static void forget_secret(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 static void server_free(struct server *s)
 {
     sem_destroy(&s->decoders);
@@ -194,8 +155,7 @@ static void server_free(struct server *s)
     free((char *)s->options.fetch_hosts);
     key_ring_close(s->keys);
     metrics_drop(s->metrics);
-    free(s->tls_cert);
-    forget_secret(s->tls_key);
+    tls_close(s->tls);
     free((char *)s->options.cors_origins);
     free((char *)s->options.host);
     free((char *)s->options.model_name);
@@ -221,15 +181,15 @@ enum status server_open(struct server **out, const struct server_options *option
     s->metrics = metrics_open(route_count());
     s->opened_ns = clock_ns();
     raise_file_limit(s->options.max_connections);
-    if (key_ring_open(&s->keys, &options->keys, err) || read_tls(s, options, err) ||
+    if (key_ring_open(&s->keys, &options->keys, err) ||
+        tls_open(&s->tls, options->tls_cert, options->tls_key, err) ||
         listen_open(s->options.host, &s->port, &fd, err))
         goto fail;
     s->daemon = connection_listen(s, fd);
     if (!s->daemon) {
         close(fd);
         listen_forget(s->options.host);
-        error_set(err, STATUS_BAD_REQUEST, "cannot start the HTTP server%s",
-                  s->tls_cert ? ": are the TLS certificate and its key right?" : "");
+        error_set(err, STATUS_BAD_REQUEST, "cannot start the HTTP server");
         goto fail;
     }
     *out = s;
@@ -277,6 +237,15 @@ void server_attach(struct server *s, struct engine *engine)
 enum status server_reload_keys(struct server *s, const struct key_options *options, struct error *err)
 {
     return key_ring_reload(s->keys, options, err);
+}
+
+enum status server_reload_tls(struct server *s, const char *cert, const char *key, struct error *err)
+{
+    bool given = (cert && *cert) || (key && *key);
+    if (!s->tls)
+        return given ? error_set(err, STATUS_BAD_REQUEST, "TLS cannot be taken up while the server runs")
+                     : STATUS_OK;
+    return tls_reload(s->tls, cert, key, err);
 }
 
 static void wait_for_work(struct server *s, int seconds)

@@ -4,7 +4,7 @@
  * [cors=ORIGINS] [cert=FILE tls_key=FILE] [timeout=SECONDS] [delay=SECONDS] [logformat=json] [prompts=1]
  * [public_url=URL] [kept_pictures=N] [kept_seconds=N] [kept_bytes=N] [fetch_hosts=PATTERNS]
  * [fetch_seconds=N] [fetch_from_private=1].
- * SIGHUP reads keys. Prints its port, and ends at SIGTERM or SIGINT. */
+ * SIGHUP reads keys and the certificate again. Prints its port, and ends at SIGTERM or SIGINT. */
 #include "base/log.h"
 #include "server/server.h"
 #include "tests/server/fake_engine.h"
@@ -84,7 +84,8 @@ int main(int argc, char **argv)
     struct engine *engine = fake_engine_open(fake);
     server_attach(server, engine);
     while (sigwait(&stop, &signal_number) == 0 && signal_number == SIGHUP)
-        if (server_reload_keys(server, &options.keys, &err))
+        if (server_reload_keys(server, &options.keys, &err) ||
+            server_reload_tls(server, options.tls_cert, options.tls_key, &err))
             log_error("%s", err.message);
     server_close(server);
     engine_close(engine);

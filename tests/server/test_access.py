@@ -1,7 +1,11 @@
 """Keys and their limits, web pages of other origins, TLS, sockets in the file system, deadlines."""
+import json
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import httpx
@@ -304,9 +308,7 @@ def test_gzip(fake):
 
 # ---- TLS and sockets in the file system ----
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
+def make_certificate(folder):
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
@@ -314,9 +316,13 @@ def certificate(tmp_path_factory):
     return cert, key
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tls(start, certificate):
-    import ssl
     server = start(ready=False, cert=certificate[0], tls_key=certificate[1])
     context = ssl.create_default_context(cafile=str(certificate[0]))
     with httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=context, timeout=30 * SLOW) as http:
@@ -344,6 +350,92 @@ def test_tls(start, certificate):
         assert wait(1)
         raw.close()
         assert wait(0)
+
+
+def shown_certificate(port):
+    """What a new connection is shown."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW) as s, context.wrap_socket(s) as tls:
+        return tls.getpeercert(binary_form=True)
+
+
+def der(path):
+    return ssl.PEM_cert_to_DER_cert(path.read_text())
+
+
+def wait_until(true):
+    for _ in range(200 * SLOW):
+        if true():
+            return
+        time.sleep(0.05)
+    assert true()
+
+
+def test_a_certificate_is_renewed_under_load(start, certificate, tmp_path):
+    """New connections get the new one; those under way, with streams or between requests, notice nothing."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copy(certificate[0], cert), shutil.copy(certificate[1], key)
+    server = start(ready=False, cert=cert, tls_key=key)
+    url = f"https://127.0.0.1:{server.port}"
+    kept = httpx.Client(base_url=url, verify=False, timeout=60 * SLOW)
+    wait_until(lambda: kept.get("/health").status_code == 200)
+    assert shown_certificate(server.port) == der(certificate[0])
+    stop, answers, problems, streamed = threading.Event(), [], [], []
+    def call(keep):
+        while not stop.is_set():
+            try:
+                client = kept if keep else httpx.Client(base_url=url, verify=False, timeout=60 * SLOW)
+                answers.append(content(client.post(CHAT, json=chat_body("/slow hello"))))
+                if not keep:
+                    client.close()
+            except Exception as e:
+                problems.append(e)
+    threads = [threading.Thread(target=call, args=(i % 2 == 0,)) for i in range(6)]
+    threads.append(threading.Thread(target=lambda: streamed.append(kept.post(CHAT, json=chat_body("/slow " + "x" * 200, stream=True)).text)))
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        renewed = make_certificate(tmp_path)
+        assert shown_certificate(server.port) != der(renewed[0])
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: shown_certificate(server.port) == der(renewed[0]))
+    newest = der(cert)
+    for wrong in (certificate[1].read_text(), "", "-----BEGIN PRIVATE KEY-----\n"):  # another's key, none, half of one
+        key.write_text(wrong)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2 * SLOW)
+        assert shown_certificate(server.port) == newest
+    stop.set()
+    for t in threads:
+        t.join()
+    kept.close()
+    assert not problems and len(answers) > 10 and set(answers) == {"hello"}
+    assert "[DONE]" in streamed[0] and server.process.poll() is None
+
+
+def test_the_program_reads_its_certificate_again(certificate, tmp_path):
+    """The paths too are read again, from the settings file."""
+    other = make_certificate(tmp_path)
+    settings = tmp_path / "settings.json"
+    def write(pair, **more):
+        settings.write_text(json.dumps({"tls_cert": str(pair[0]), "tls_key": str(pair[1]), **more}))
+    write(certificate)
+    with open(tmp_path / "log", "w+") as log:
+        program = subprocess.Popen([BINARY, "serve", "--config", settings, "-m", GOLDEN / "tiny-a" / "checkpoint", "--port", "0"],
+                                   stdout=subprocess.PIPE, stderr=log, text=True)
+        port = int(program.stdout.readline().strip().rsplit(":", 1)[1])
+        assert shown_certificate(port) == der(certificate[0])
+        write(other, log_level="debug")
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: shown_certificate(port) == der(other[0]))
+        settings.write_text("{}")
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: "the old TLS certificate stays" in (tmp_path / "log").read_text())
+        assert shown_certificate(port) == der(other[0])
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(60 * SLOW) == 0
+        program.stdout.close()
 
 
 def test_wrong_tls_files(certificate, tmp_path):
