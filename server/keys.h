@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { KEY_DIGEST_BYTES = 32 };
+
 struct key_ring;
 struct api_key; /* counted */
 
@@ -27,6 +29,9 @@ bool key_ring_is_locked(struct key_ring *);
 /* The key in the value of an Authorization header ("Bearer KEY"), to be dropped; NULL when it is none of
  * ours. Takes as long for a key that is nearly right as for any other. */
 struct api_key *key_ring_find(struct key_ring *, const char *authorization);
+/* The bits in which two SHA-256 digests differ, those of all their bytes joined; 0: they are the same. Every byte is looked
+ * at, whatever those before it were. */
+unsigned key_difference(const uint8_t a[KEY_DIGEST_BYTES], const uint8_t b[KEY_DIGEST_BYTES]);
 struct api_key *api_key_hold(struct api_key *); /* accepts and returns NULL */
 void api_key_drop(struct api_key *);            /* accepts NULL */
 

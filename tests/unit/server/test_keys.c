@@ -1,6 +1,7 @@
 /* API keys: what is read, what is found, what stays when they are read again. */
 #include "server/keys.h"
 
+#include "base/buffer.h"
 #include "base/log.h"
 
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 #include <cmocka.h>
 
-static const char path[] = "/tmp/vargpt-test-keys";
+static char path[64]; /* of the key file */
 
 static void write_file(const char *text)
 {
@@ -148,6 +149,48 @@ static void test_limits_outlast_reading_again(void **state)
     key_ring_close(r);
 }
 
+/* What comparing gives depends on each byte, also behind one that differs: it cannot have ended early. */
+static void test_every_byte_is_compared(void **state)
+{
+    uint8_t a[KEY_DIGEST_BYTES], b[KEY_DIGEST_BYTES];
+    (void)state;
+    for (int i = 0; i < KEY_DIGEST_BYTES; i++)
+        a[i] = b[i] = (uint8_t)(i * 7);
+    assert_int_equal(key_difference(a, b), 0);
+    for (int i = 0; i < KEY_DIGEST_BYTES; i++) {
+        for (int j = 0; j < KEY_DIGEST_BYTES; j++) {
+            b[i] ^= 0x01;
+            b[j] ^= 0x80;
+            assert_int_equal(key_difference(a, b), 0x81);
+            assert_int_equal(key_difference(b, a), 0x81);
+            b[i] ^= 0x01;
+            b[j] ^= 0x80;
+        }
+    }
+}
+
+/* Each key is found, wherever it stands, and nothing that is nearly one. */
+static void test_each_of_many_keys(void **state)
+{
+    struct buffer list;
+    char key[64];
+    (void)state;
+    buffer_init(&list, 1 << 20);
+    for (int i = 0; i < 200; i++)
+        buffer_printf(&list, "key-%03d-0123456789abcdef,", i);
+    struct key_ring *r = open_keys(NULL, list.data);
+    for (int i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(key, sizeof key, "Bearer key-%03d-0123456789abcdef", i);
+        snprintf(name, sizeof name, "key-%d", i + 1);
+        assert_string_equal(name_of(r, key), name);
+        key[strlen(key) - 1] ^= 1;
+        assert_null(name_of(r, key));
+    }
+    key_ring_close(r);
+    buffer_release(&list);
+}
+
 static int64_t tokens_left(struct api_key *k)
 {
     struct key_rate requests, tokens;
@@ -217,9 +260,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_file_and_list),       cmocka_unit_test(test_what_is_no_key),
         cmocka_unit_test(test_wrong_files),         cmocka_unit_test(test_limits_outlast_reading_again),
-        cmocka_unit_test(test_tokens_are_reserved), cmocka_unit_test(test_salts_differ),
+        cmocka_unit_test(test_tokens_are_reserved), cmocka_unit_test(test_every_byte_is_compared),
+        cmocka_unit_test(test_each_of_many_keys),   cmocka_unit_test(test_salts_differ),
     };
     log_set_level(LOG_ERROR);
+    snprintf(path, sizeof path, "/tmp/vargpt-test-keys-%d", (int)getpid());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
     return failed;
