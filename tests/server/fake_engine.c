@@ -1,8 +1,16 @@
 /* A stand-in for the engine, for tests of the HTTP side: a token is a byte, a request is a thread, and the
- * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
- * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
- * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
- *   /cancelled       says how many were cancelled   /clock N      its clock every 5 ms
+ * last user message says what happens. What is behind the first word is echoed.
+ * - /wait: nothing, until cancelled
+ * - /slow: 10 ms a token
+ * - /forever: tokens until cancelled
+ * - /flood: 100,000 tokens at once
+ * - /draw: text, a picture, text
+ * - /sampling, in a text to draw: the picture's first codes are how it is drawn: guidance * 100, top_k, top_p
+ * * 1000, temperature * 1000
+ * - /fail: fails as a device would
+ * - /salt: the salt of its cache
+ * - /cancelled: says how many were cancelled
+ * - /clock N: its clock every 5 ms
  */
 #include "tests/server/fake_engine.h"
 #include "base/clock.h"
@@ -201,7 +209,7 @@ static void say_clock(struct run *r, struct usage *usage)
     say(r, usage, text, (size_t)n, 0);
 }
 
-static void draw(struct run *r, struct usage *usage, int index)
+static void draw(struct run *r, struct usage *usage, int index, const char *text)
 {
     static const int sizes[SCALES] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
     uint8_t *rgb = xcalloc(SIDE * SIDE, 3);
@@ -211,6 +219,13 @@ static void draw(struct run *r, struct usage *usage, int index)
     struct picture picture = {SIDE, SIDE, rgb};
     for (int i = 0; i < CODES; i++)
         codes[i] = (int32_t)((seed + ordinal + (uint64_t)i) % 64);
+    if (strstr(text, "/sampling")) {
+        const struct draw_options *d = &r->request->draw;
+        codes[0] = (int32_t)lrintf(d->guidance * 100);
+        codes[1] = d->filter.top_k;
+        codes[2] = (int32_t)lrintf(d->filter.top_p * 1000);
+        codes[3] = (int32_t)lrintf(d->filter.temperature * 1000);
+    }
     for (int scale = 0; scale < SCALES; scale++) {
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
@@ -270,7 +285,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
     if (r->request->draw.mode == DRAW_NOW) {
         if (strstr(text, "/slow"))
             pause_run(r, 500);
-        draw(r, usage, 0);
+        draw(r, usage, 0, text);
     } else if (is_command(&text, "/wait")) {
         while (!pause_run(r, 60000))
             ;
@@ -290,7 +305,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
         error_set(&err, STATUS_DEVICE, "secret detail at 0x1234");
     } else if (is_command(&text, "/draw") && r->request->draw.mode == DRAW_FREE) {
         say(r, usage, "before ", 7, 0);
-        draw(r, usage, 0);
+        draw(r, usage, 0, text);
         say(r, usage, text, strlen(text), 0);
     } else if (is_command(&text, "/salt")) {
         for (int i = 0; i < 16; i++)
