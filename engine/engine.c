@@ -378,6 +378,11 @@ int engine_seen_rows(const struct engine *e)
     return model_sees(e->model) ? model_seen_rows(e->model) : 0;
 }
 
+void engine_digest(const struct engine *e, uint8_t digest[SHA256_BYTES])
+{
+    checkpoint_digest(e->model->checkpoint, digest);
+}
+
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);

@@ -3,6 +3,7 @@
 #ifndef VARGPT_ENGINE_ENGINE_H
 #define VARGPT_ENGINE_ENGINE_H
 
+#include "base/sha256.h"
 #include "engine/backend.h"
 #include "engine/model/model_config.h"
 #include "engine/picture/codec.h"
@@ -107,6 +108,8 @@ int engine_context(const struct engine *);   /* most positions of one request */
 int engine_picture_tokens(const struct engine *); /* codes of a drawn picture; 0 when the model does not draw */
 int engine_picture_side(const struct engine *);   /* width and height of a drawn picture in pixels; 0 likewise */
 int engine_seen_rows(const struct engine *);      /* positions that a seen picture takes; 0 when the model does not see */
+/* Tells the checkpoint from others, by samples of its weights too (checkpoint_digest). Reads files: not for every request. */
+void engine_digest(const struct engine *, uint8_t digest[SHA256_BYTES]);
 /* The spelling of special tokens, "" when there is none. */
 const char *engine_bos(const struct engine *);
 const char *engine_eos(const struct engine *);

@@ -42,6 +42,7 @@ enum {
     DEFAULT_KEPT_BYTES = 256 << 20,
     DEFAULT_FETCH_SECONDS = 10,
     SPARE_FILES = 64,
+    FINGERPRINT_BYTES = 6, /* of the checkpoint's digest */
 };
 static const size_t pixel_budget = (size_t)1 << 30; /* bytes of decoded pictures of all requests */
 
@@ -209,19 +210,20 @@ void server_set_progress(struct server *s, double fraction)
     atomic_store(&s->progress, fraction < 0 ? 0 : fraction > 1 ? 1 : fraction);
 }
 
-/* Names the build and the model. */
-static void make_fingerprint(struct server *s, const struct model_config *c)
+/* Names the build and the model: what could make the same request and seed give something else. */
+static void make_fingerprint(struct server *s, const struct engine *engine)
 {
     struct sha256 hash;
     uint8_t digest[SHA256_BYTES];
-    const int sizes[] = {(int)c->kind, c->llm.hidden, c->llm.layers,
-                         c->llm.vocab, c->llm.heads,  c->drawing.n_scales};
+    const char *name = engine_config(engine)->name;
+    engine_digest(engine, digest);
     sha256_init(&hash);
-    sha256_add(&hash, c->name, strlen(c->name));
-    sha256_add(&hash, sizes, sizeof sizes);
+    sha256_add(&hash, name, strlen(name));
+    sha256_add(&hash, digest, sizeof digest);
     sha256_finish(&hash, digest);
-    snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-%02x%02x%02x%02x", VARGPT_VERSION, digest[0],
-             digest[1], digest[2], digest[3]);
+    int n = snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-", VARGPT_VERSION);
+    for (int i = 0; i < FINGERPRINT_BYTES; i++, n += 2)
+        snprintf(s->fingerprint + n, 3, "%02x", digest[i]);
 }
 
 void server_attach(struct server *s, struct engine *engine)
@@ -229,7 +231,7 @@ void server_attach(struct server *s, struct engine *engine)
     const struct model_config *config = engine_config(engine);
     if (!s->model_name)
         s->model_name = xstrdup(config->name);
-    make_fingerprint(s, config);
+    make_fingerprint(s, engine);
     server_set_progress(s, 1);
     atomic_store(&s->engine, engine);
 }

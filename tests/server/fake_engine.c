@@ -437,6 +437,12 @@ int engine_picture_side(const struct engine *e)
     return SIDE;
 }
 
+void engine_digest(const struct engine *e, uint8_t digest[SHA256_BYTES])
+{
+    (void)e;
+    memset(digest, 7, SHA256_BYTES);
+}
+
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);

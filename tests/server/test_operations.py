@@ -1,6 +1,7 @@
 """What operators see: metrics, the log, the queue, loading, draining, a stuck engine."""
 import json
 import re
+import shutil
 import signal
 import threading
 import time
@@ -162,6 +163,26 @@ def test_the_real_engine_counts():
     config = next(s for s in m.families["vllm:cache_config_info"].samples)
     assert config.labels["block_size"] == "16" and int(config.labels["num_gpu_blocks"]) == m.get("vargpt_pages")
     server.stop()
+
+
+def test_checkpoints_of_the_same_shapes_have_their_own_fingerprints(tmp_path):
+    source = GOLDEN / "tiny-a" / "checkpoint"
+    def fingerprint(folder):
+        server = start_real(folder)
+        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+        names = {server.post(CHAT, body).json()["system_fingerprint"] for _ in range(2)}
+        build = next(s for s in Metrics(server).families["vargpt_build_info"].samples)
+        server.stop()
+        assert names == {build.labels["fingerprint"]}
+        return names.pop()
+    shutil.copytree(source, tmp_path / "checkpoint")
+    assert fingerprint(tmp_path / "checkpoint") == fingerprint(source)
+    weights = tmp_path / "checkpoint" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    data[begin + json.loads(data[8:begin])["image_gen_projector.ln_q.bias"]["data_offsets"][0]] ^= 1
+    weights.write_bytes(data)
+    assert fingerprint(tmp_path / "checkpoint") != fingerprint(source)
 
 
 # ---- the log ----
