@@ -238,6 +238,7 @@ void reply_share_prompts(struct reply *r, int choices)
 int64_t reply_most_tokens(const struct engine *engine, const struct request *r, int choices)
 {
     int64_t left = engine_context(engine) - (int64_t)r->n_ids, picture = engine_picture_tokens(engine);
+    left = left > 0 ? left : 0;
     int pictures = r->draw.mode == DRAW_FREE ? r->draw.max_pictures : r->draw.mode == DRAW_NOW;
     int64_t text = r->draw.mode == DRAW_NOW ? 0 : r->text.max_tokens < 0 ? left : r->text.max_tokens;
     int64_t most = text + pictures * picture;
