@@ -189,9 +189,9 @@ def test_calls_side_by_side_cannot_overdraw(locked):
 
 
 @pytest.mark.parametrize("path, body, most", [
-    (CHAT, chat_body("/slow x", max_tokens=100, n=3, modalities=["text"]), 300),
-    (CHAT, chat_body("/slow x", max_tokens=100, max_images=2), 100 + 2 * 680),
-    ("/v1/completions", {"prompt": ["/slow x", "/slow y"], "max_tokens": 50, "n": 2}, 200),
+    (CHAT, chat_body("/wait", max_tokens=100, n=3, modalities=["text"]), 300),
+    (CHAT, chat_body("/wait", max_tokens=100, max_images=2), 100 + 2 * 680),
+    ("/v1/completions", {"prompt": ["/wait", "/wait"], "max_tokens": 50, "n": 2}, 200),
     ("/v1/images/generations", {"prompt": "/slow", "n": 2}, 2 * 680),
 ])
 def test_what_is_reserved(locked, path, body, most):
