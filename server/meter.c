@@ -78,6 +78,8 @@ void meter_prompt(struct meter *m, int tokens)
     pthread_mutex_lock(&m->lock);
     m->totals.prompt_tokens += tokens;
     m->used += tokens;
+    if (m->running == 0) /* its replies have ended already */
+        settle(m);
     pthread_mutex_unlock(&m->lock);
     atomic_fetch_add(&m->metrics->prompt_tokens, (uint_least64_t)tokens);
 }
