@@ -23,9 +23,11 @@ static int count_rows(struct engine *e, const struct pass *pass)
     return text;
 }
 
-/* Operations since the failure did nothing: what was published or remembered in this step may be anything. */
+/* Operations since the failure did nothing: what was published or remembered in this step may be anything. A
+ * failure that is still there after it was told will stay. */
 static void fail_step(struct engine *e, const struct error *error)
 {
+    e->counted.device_lost = e->op->finish(e->be, NULL) != STATUS_OK;
     engine_fail_all(e, error);
     kv_pool_forget(e->llm_pool);
     seen_pictures_close(e);
@@ -80,13 +82,16 @@ static int choose_step_rows(const struct engine *e, int wanted)
     return rows > least ? rows : least;
 }
 
-static void allocate_lists(struct engine *e)
+static enum status allocate_lists(struct engine *e, struct error *err)
 {
     size_t n = (size_t)e->max_sequences, vocab = (size_t)e->model->config.llm.vocab;
-    e->logits_host = xcalloc(n * vocab, sizeof *e->logits_host);
-    e->scratch = xcalloc(vocab, sizeof *e->scratch);
+    e->logits_host = try_calloc(n, vocab * sizeof *e->logits_host);
+    e->scratch = try_calloc(vocab, sizeof *e->scratch);
+    if (!e->logits_host || !e->scratch)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the logits of %d sequences", e->max_sequences);
     e->running = xcalloc(2 * n, sizeof *e->running);
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
+    return STATUS_OK;
 }
 
 static void override_sampling(struct model_config *c, const struct engine_options *o)
@@ -106,9 +111,8 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
     e->context = o->context > 0 ? o->context : e->model->config.llm.context;
     e->step_rows = choose_step_rows(e, o->step_rows);
     e->memory.weights = e->model->weight_bytes;
-    if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err))
+    if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err) || allocate_lists(e, err))
         return err->status;
-    allocate_lists(e);
     seen_pictures_open(e);
     e->model->between_units = (struct unit_hook){interlude, e};
     if (pthread_create(&e->thread, NULL, engine_main, e))
@@ -184,16 +188,17 @@ void engine_close(struct engine *e)
 
 /* --- requests --- */
 
+/* name: the field that holds them. */
 static enum status check_codes(const struct engine *e, const int32_t *codes, size_t n, int least,
-                               struct error *err)
+                               const char *name, struct error *err)
 {
     if (n != (size_t)e->model->n_positions)
-        return error_set(err, STATUS_BAD_REQUEST, "a picture has %zu codes, this model's have %d", n,
+        return error_set(err, STATUS_BAD_REQUEST, "%s has %zu codes, this model's pictures have %d", name, n,
                          e->model->n_positions);
     for (size_t i = 0; i < n; i++) {
         if (codes[i] < least || codes[i] >= e->model->decoder.n_codes)
-            return error_set(err, STATUS_BAD_REQUEST, "code %zu of a picture is %d, must be below %d", i,
-                             (int)codes[i], e->model->decoder.n_codes);
+            return error_set(err, STATUS_BAD_REQUEST, "%s[%zu] is %d, must be %d to %d", name, i,
+                             (int)codes[i], least, e->model->decoder.n_codes - 1);
     }
     return STATUS_OK;
 }
@@ -212,7 +217,7 @@ static enum status check_picture(const struct engine *e, const struct prompt_pic
     if (!model_draws(m))
         return error_set(err, STATUS_BAD_REQUEST, "this model does not draw, so no picture can be its own");
     if (p->codes)
-        return check_codes(e, p->codes, p->n_codes, 0, err);
+        return check_codes(e, p->codes, p->n_codes, 0, "picture.codes", err);
     size_t side = (size_t)m->vae.picture_side;
     return p->pixels && p->n_pixels == 3 * side * side
                ? STATUS_OK
@@ -259,8 +264,10 @@ static enum status check_request(const struct engine *e, const struct request *r
             return error_set(err, STATUS_BAD_REQUEST, "logit_bias names token %d, must be 0 to %d",
                              (int)r->text.bias[i].id, vocab - 1);
     }
-    if (r->draw.given && (!model_draws(m) || check_codes(e, r->draw.given, r->draw.n_given, -1, err)))
-        return error_set(err, STATUS_BAD_REQUEST, "the given codes do not fit this model");
+    if (r->draw.given && !model_draws(m))
+        return error_set(err, STATUS_BAD_REQUEST, "draw.given: this model does not draw pictures");
+    if (r->draw.given && check_codes(e, r->draw.given, r->draw.n_given, -1, "draw.given", err))
+        return err->status;
     return check_pictures(e, r, err);
 }
 
@@ -371,6 +378,11 @@ int engine_picture_side(const struct engine *e)
 int engine_seen_rows(const struct engine *e)
 {
     return model_sees(e->model) ? model_seen_rows(e->model) : 0;
+}
+
+void engine_digest(const struct engine *e, uint8_t digest[SHA256_BYTES])
+{
+    checkpoint_digest(e->model->checkpoint, digest);
 }
 
 void engine_look(struct engine *e, struct engine_status *out)

@@ -14,6 +14,7 @@ struct MHD_Daemon;
 struct key_ring;
 struct metrics;
 struct picture_store;
+struct tls;
 
 /* Bytes that all requests together may hold; taken and given from any thread. */
 struct budget {
@@ -45,7 +46,7 @@ struct server {
     sem_t decoders;               /* pictures being decoded at once */
     struct key_ring *keys;
     struct metrics *metrics;
-    char *tls_cert, *tls_key; /* what is in those files, or NULL */
+    struct tls *tls;              /* NULL: no HTTPS */
     sem_t fetchers;           /* pictures being fetched at once */
     struct picture_store *pictures;
 };
