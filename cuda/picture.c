@@ -13,7 +13,7 @@ void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const s
         cuda_linear(be, out, x, w, bias, ACT_NONE);
         return;
     }
-    if (out.rows <= 0 || !cuda_ready(c))
+    if (out.rows <= 0 || !cuda_ready(c) || cudnn_conv2d(c, out, x, conv, w, bias))
         return;
     struct picture_shape shape = {
         .height = conv->height,

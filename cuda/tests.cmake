@@ -7,6 +7,10 @@ foreach(op linear conv2d attention)
   add_test(NAME check_ops-emulated-fast-${op} COMMAND check_ops-emulated --device cuda --precision fast --op ${op}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endforeach()
+foreach(op linear conv2d)
+  add_test(NAME check_ops-emulated-libraries-${op} COMMAND check_ops-emulated --device cuda --precision fast
+    --batch-invariant off --op ${op} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endforeach()
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 foreach(test emulator backend)

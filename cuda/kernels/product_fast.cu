@@ -13,47 +13,10 @@
  * a warp in flight, and is bound by that. fast_many: tiles of 128 outputs by 64 rows, 32 columns a step, the
  * next step's operands on their way to registers meanwhile; 16 multiplications a warp for 8 loads from shared
  * memory, so either may bind. */
+#include "cuda/kernels/fast_types.cuh"
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 512, STEP = 32, PIECES = STEP / 8 }; /* a piece: 8 columns, 16 bytes */
-
-/* ---- the two types ---- */
-
-struct type_bf16 {
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_bf16(low, high);
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_bf16(d, a, b);
-    }
-};
-
-struct type_f16 {
-    static __device__ __forceinline__ float limit(float v)
-    {
-        return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; /* NaN stays */
-    }
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_f16(limit(low), limit(high));
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_f16(d, a, b);
-    }
-};
-
-template <typename T> static __device__ __forceinline__ uint4 pack_piece(const float x[8])
-{
-    uint4 piece;
-    piece.x = T::pack(x[0], x[1]);
-    piece.y = T::pack(x[2], x[3]);
-    piece.z = T::pack(x[4], x[5]);
-    piece.w = T::pack(x[6], x[7]);
-    return piece;
-}
 
 static __device__ __forceinline__ uint4 no_piece()
 {
