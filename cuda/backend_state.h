@@ -119,7 +119,7 @@ bool blas_lt_linear(struct cuda_backend *, struct tensor out, struct tensor x, c
 
 /* cudnn.c: cuDNN, in the same manner. */
 struct cudnn;
-enum status cudnn_open(struct cudnn **, cudaStream_t, struct error *);
+enum status cudnn_open(struct cudnn **, struct error *);
 void cudnn_close(struct cudnn *);
 bool cudnn_conv2d(struct cuda_backend *, struct tensor out, struct tensor x, const struct conv *,
                   const struct weight *, const float *bias);

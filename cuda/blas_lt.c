@@ -7,6 +7,7 @@
 #include "cuda/backend_state.h"
 #include "cuda/library.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <cublasLt.h>
@@ -19,7 +20,7 @@ enum {
     PART = 256,
     PLANS = 1024
 };
-static const size_t MOST_WORKSPACE = (size_t)32 << 20;
+static const uint64_t MOST_WORKSPACE = (uint64_t)32 << 20;
 
 #define FUNCTIONS(F)                                                                                         \
     F(cublasLtCreate)                                                                                        \
@@ -74,33 +75,36 @@ static bool check(struct cuda_backend *c, cublasStatus_t status, const char *wha
 
 /* ---- opening ---- */
 
-static bool prefer(struct blas_lt *b)
+static cublasStatus_t prefer(cublasLtMatmulPreference_t preference)
 {
     const uint32_t alignment = ALIGNMENT;
     static const cublasLtMatmulPreferenceAttributes_t operands[] = {
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
         CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    for (size_t i = 0; i < sizeof operands / sizeof *operands; i++) {
-        if (lt.cublasLtMatmulPreferenceSetAttribute(b->preference, operands[i], &alignment, sizeof alignment))
-            return false;
-    }
-    return lt.cublasLtMatmulPreferenceSetAttribute(b->preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                                   &MOST_WORKSPACE,
-                                                   sizeof MOST_WORKSPACE) == CUBLAS_STATUS_SUCCESS;
+    cublasStatus_t said = lt.cublasLtMatmulPreferenceSetAttribute(
+        preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, &MOST_WORKSPACE, sizeof MOST_WORKSPACE);
+    for (size_t i = 0; said == CUBLAS_STATUS_SUCCESS && i < sizeof operands / sizeof *operands; i++)
+        said = lt.cublasLtMatmulPreferenceSetAttribute(preference, operands[i], &alignment, sizeof alignment);
+    return said;
 }
 
 enum status blas_lt_open(struct blas_lt **out, struct error *err)
 {
 #define FIND(name) {#name, &lt.name},
     static const struct library_function functions[] = {FUNCTIONS(FIND)};
-    enum status status =
-        library_open("libcublasLt.so.13", functions, sizeof functions / sizeof *functions, err);
+    static const char file[] = "libcublasLt.so.13";
+    enum status status = library_open(file, functions, sizeof functions / sizeof *functions, err);
     if (status != STATUS_OK)
         return status;
     struct blas_lt *b = xcalloc(1, sizeof *b);
-    if (lt.cublasLtCreate(&b->handle) || lt.cublasLtMatmulPreferenceCreate(&b->preference) || !prefer(b)) {
+    cublasStatus_t said = lt.cublasLtCreate(&b->handle);
+    if (said == CUBLAS_STATUS_SUCCESS)
+        said = lt.cublasLtMatmulPreferenceCreate(&b->preference);
+    if (said == CUBLAS_STATUS_SUCCESS)
+        said = prefer(b->preference);
+    if (said != CUBLAS_STATUS_SUCCESS) {
         blas_lt_close(b);
-        return error_set(err, STATUS_DEVICE, "libcublasLt.so.13 cannot be used with this card");
+        return error_set(err, STATUS_DEVICE, "%s: %s", file, lt.cublasLtGetStatusString(said));
     }
     *out = b;
     return STATUS_OK;
@@ -192,8 +196,12 @@ static struct plan *plan_for(struct cuda_backend *c, const struct shape *s)
     p->shape = *s;
     if (describe(c, p))
         choose_algorithm(c, p);
-    if (c->failure.status == STATUS_OK)
+    if (c->failure.status == STATUS_OK) {
+        if (!p->algorithm_found)
+            log_info("cuda: cuBLASLt has no algorithm for %d x %d -> %d: by our own kernels", s->rows,
+                     s->inner, s->outputs);
         return p;
+    }
     forget(p);
     return NULL;
 }

@@ -119,7 +119,7 @@ void cuda_backend_use_libraries(struct backend *be)
         return;
     if (blas_lt_open(&c->blas_lt, &why) != STATUS_OK)
         tell_missing("products", &why);
-    if (cudnn_open(&c->cudnn, c->stream, &why) != STATUS_OK)
+    if (cudnn_open(&c->cudnn, &why) != STATUS_OK)
         tell_missing("convolutions", &why);
     be->rows_vary = c->blas_lt || c->cudnn;
 }

@@ -8,6 +8,7 @@
 #include "cuda/backend_state.h"
 #include "cuda/library.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <cudnn_graph.h>
@@ -58,20 +59,19 @@ enum tensor_id { PICTURE = 1, WEIGHT, RESULT };
 
 /* ---- opening ---- */
 
-enum status cudnn_open(struct cudnn **out, cudaStream_t stream, struct error *err)
+enum status cudnn_open(struct cudnn **out, struct error *err)
 {
 #define FIND(name) {#name, &dnn.name},
     static const struct library_function functions[] = {FUNCTIONS(FIND)};
-    enum status status = library_open("libcudnn.so.9", functions, sizeof functions / sizeof *functions, err);
+    static const char file[] = "libcudnn.so.9";
+    enum status status = library_open(file, functions, sizeof functions / sizeof *functions, err);
     if (status != STATUS_OK)
         return status;
     struct cudnn *d = xcalloc(1, sizeof *d);
     cudnnStatus_t said = dnn.cudnnCreate(&d->handle);
-    if (said == CUDNN_STATUS_SUCCESS)
-        said = dnn.cudnnSetStream(d->handle, stream);
     if (said != CUDNN_STATUS_SUCCESS) {
         cudnn_close(d);
-        return error_set(err, STATUS_DEVICE, "libcudnn.so.9: %s", dnn.cudnnGetErrorString(said));
+        return error_set(err, STATUS_DEVICE, "%s: %s", file, dnn.cudnnGetErrorString(said));
     }
     *out = d;
     return STATUS_OK;
@@ -229,15 +229,16 @@ static cudnnBackendDescriptor_t try_engine(struct builder *b, cudnnHandle_t hand
     return b->status == CUDNN_STATUS_SUCCESS && *workspace <= MOST_WORKSPACE ? d : NULL;
 }
 
-static bool is_unsupported(cudnnStatus_t status)
-{
-    return status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000; /* a family of them */
-}
-
 static void note_failure(struct cuda_backend *c, cudnnStatus_t status, const char *what)
 {
     if (status != CUDNN_STATUS_SUCCESS && c->failure.status == STATUS_OK)
         error_set(&c->failure, STATUS_DEVICE, "cudnn: %s: %s", what, dnn.cudnnGetErrorString(status));
+}
+
+/* True where cuDNN can, and where it only says that it cannot: there is a family of such answers. */
+static bool is_an_answer(cudnnStatus_t status)
+{
+    return status == CUDNN_STATUS_SUCCESS || status / 1000 == CUDNN_STATUS_NOT_SUPPORTED / 1000;
 }
 
 static void make_plan(struct cuda_backend *c, struct plan *p)
@@ -245,12 +246,12 @@ static void make_plan(struct cuda_backend *c, struct plan *p)
     struct builder b = {.plan = p, .status = CUDNN_STATUS_SUCCESS};
     cudnnBackendDescriptor_t engine[ENGINES];
     int64_t found = propose(&b, c->cudnn->handle, operation(&b, &p->shape), engine), workspace = 0;
-    for (int64_t i = 0; i < found && !p->ready && (i == 0 || is_unsupported(b.status)); i++) {
+    for (int64_t i = 0; i < found && !p->ready && is_an_answer(b.status); i++) {
         b.status = CUDNN_STATUS_SUCCESS;
         p->ready = try_engine(&b, c->cudnn->handle, engine[i], &workspace);
     }
     p->workspace = (size_t)workspace;
-    if (!is_unsupported(b.status))
+    if (!is_an_answer(b.status))
         note_failure(c, b.status, "describing a convolution");
 }
 
@@ -268,8 +269,12 @@ static struct plan *plan_for(struct cuda_backend *c, const struct shape *s)
     forget(p);
     p->shape = *s;
     make_plan(c, p);
-    if (c->failure.status == STATUS_OK)
+    if (c->failure.status == STATUS_OK) {
+        if (!p->ready)
+            log_info("cuda: cuDNN has no engine for %d x %d x %d -> %d: by our own kernels", s->height,
+                     s->width, s->channels, s->outputs);
         return p;
+    }
     forget(p);
     return NULL;
 }
@@ -287,6 +292,8 @@ static void execute(struct cuda_backend *c, const struct plan *p, void *x, void 
     set(&b, d, CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, 3, operand);
     set(&b, d, CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, 1, &workspace);
     close_descriptor(&b, d);
+    if (b.status == CUDNN_STATUS_SUCCESS)
+        b.status = dnn.cudnnSetStream(c->cudnn->handle, c->stream);
     if (b.status == CUDNN_STATUS_SUCCESS)
         b.status = dnn.cudnnBackendExecute(c->cudnn->handle, p->ready, d);
     note_failure(c, b.status, "a convolution");

@@ -13,7 +13,7 @@ foreach(op linear conv2d)
 endforeach()
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-foreach(test emulator backend)
+foreach(test emulator backend libraries)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
   target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
   target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)

@@ -161,6 +161,10 @@ static int check_cuda(const struct options *o)
         if (o->rows_vary)
             cuda_backend_use_libraries(device);
         c.rows_vary |= device->rows_vary;
+        char text[400];
+        cuda_backend_describe(device, text, sizeof text);
+        if (i == 0)
+            printf("%s\n", text);
         c.backend[i] = on_device_open(device, set_order, i);
     }
     int failures = run_operations(&c);

@@ -402,6 +402,11 @@ int engine_picture_side(const struct engine *e)
     (void)e;
     return SIDE;
 }
+bool engine_batch_invariant(const struct engine *e)
+{
+    (void)e;
+    return true;
+}
 
 void engine_look(struct engine *e, struct engine_status *out)
 {
