@@ -1,7 +1,7 @@
-/* Convolutions with BF16 weights by cuDNN. The picture is rounded to BF16 with its padding and doubling in
- * it, so that cuDNN's part is the same plain convolution for all of them; its result is BF16 too (no other
- * kernels of its are certain to be there), and is made float32 with the bias added in a last pass. F16 is not
- * given to it: results of 16 bits could be too large for that.
+/* Convolutions with 16-bit weights by cuDNN. The picture is rounded to the weight's type with its padding and
+ * doubling in it, so that cuDNN's part is the same plain convolution for all of them; its result is of that
+ * type too (it proposes no engine that writes float32), and is made float32 with the bias added in a last
+ * pass. Results in F16 are scaled down on the way, so that they reach to a million.
  *
  * An operation is described by descriptors, each a list of attributes that is closed ("finalized") at its
  * end. From them an engine is chosen and an execution plan made, which is kept a shape. */
@@ -38,8 +38,13 @@ static struct {
 
 /* Of the picture with its padding. */
 struct shape {
-    int height, width, channels, outputs, kernel, step, out_height, out_width;
+    int height, width, channels, outputs, kernel, step, out_height, out_width, type;
 };
+
+static float scale_of(int type)
+{
+    return type == DTYPE_F16 ? 1.0f / 16 : 1;
+}
 
 struct plan {
     struct shape shape;
@@ -141,10 +146,10 @@ static void close_descriptor(struct builder *b, cudnnBackendDescriptor_t d)
 /* ---- plans ---- */
 
 /* n pictures of so many channels, a pixel's channels side by side. */
-static cudnnBackendDescriptor_t tensor(struct builder *b, enum tensor_id id, int n, int channels, int height,
-                                       int width)
+static cudnnBackendDescriptor_t tensor(struct builder *b, enum tensor_id id, int dtype, int n, int channels,
+                                       int height, int width)
 {
-    const cudnnDataType_t type = CUDNN_DATA_BFLOAT16;
+    const cudnnDataType_t type = dtype == DTYPE_BF16 ? CUDNN_DATA_BFLOAT16 : CUDNN_DATA_HALF;
     const int64_t name = id, alignment = 16, size[] = {n, channels, height, width};
     const int64_t stride[] = {(int64_t)channels * height * width, 1, (int64_t)channels * width, channels};
     cudnnBackendDescriptor_t d = make(b, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
@@ -176,17 +181,17 @@ static cudnnBackendDescriptor_t convolution(struct builder *b, const struct shap
 
 static cudnnBackendDescriptor_t operation(struct builder *b, const struct shape *s)
 {
-    const float one = 1, zero = 0;
-    cudnnBackendDescriptor_t x = tensor(b, PICTURE, 1, s->channels, s->height, s->width);
-    cudnnBackendDescriptor_t w = tensor(b, WEIGHT, s->outputs, s->channels, s->kernel, s->kernel);
-    cudnnBackendDescriptor_t y = tensor(b, RESULT, 1, s->outputs, s->out_height, s->out_width);
+    const float scale = scale_of(s->type), zero = 0;
+    cudnnBackendDescriptor_t x = tensor(b, PICTURE, s->type, 1, s->channels, s->height, s->width);
+    cudnnBackendDescriptor_t w = tensor(b, WEIGHT, s->type, s->outputs, s->channels, s->kernel, s->kernel);
+    cudnnBackendDescriptor_t y = tensor(b, RESULT, s->type, 1, s->outputs, s->out_height, s->out_width);
     cudnnBackendDescriptor_t how = convolution(b, s);
     cudnnBackendDescriptor_t d = make(b, CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR);
     set_descriptor(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, x);
     set_descriptor(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W, w);
     set_descriptor(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, y);
     set_descriptor(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, how);
-    set(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1, &one);
+    set(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA, CUDNN_TYPE_FLOAT, 1, &scale);
     set(b, d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_TYPE_FLOAT, 1, &zero);
     close_descriptor(b, d);
     return d;
@@ -308,7 +313,8 @@ static size_t part(int64_t pixels, int channels)
 bool cudnn_conv2d(struct cuda_backend *c, struct tensor out, struct tensor x, const struct conv *conv,
                   const struct weight *w, const float *bias)
 {
-    if (!c->cudnn || out.rows <= FEW_ROWS || w->type != DTYPE_BF16 || x.cols % 8 || out.cols % 8)
+    if (!c->cudnn || out.rows <= FEW_ROWS || (w->type != DTYPE_BF16 && w->type != DTYPE_F16) || x.cols % 8 ||
+        out.cols % 8)
         return false;
     int padding = conv->kernel == 1 ? 0 : conv->pad_end_only ? 1 : 2;
     struct shape s = {
@@ -320,6 +326,7 @@ bool cudnn_conv2d(struct cuda_backend *c, struct tensor out, struct tensor x, co
         .step = conv->stride,
         .out_height = conv_out(conv, conv->height),
         .out_width = conv_out(conv, conv->width),
+        .type = (int)w->type,
     };
     struct picture_shape pixels = {.height = conv->height,
                                    .width = conv->width,
@@ -340,7 +347,7 @@ bool cudnn_conv2d(struct cuda_backend *c, struct tensor out, struct tensor x, co
     char *y = scratch + x_bytes;
     launch_round_picture(c->stream, (uint16_t *)scratch, w->type, x.data, pixels, s.height * s.width);
     execute(c, p, scratch, w->data, y, y + y_bytes);
-    launch_widen_rows(c->stream, view_of(out), (const uint16_t *)y, bias);
+    launch_widen_rows(c->stream, view_of(out), (const uint16_t *)y, w->type, 1 / scale_of(s.type), bias);
     cuda_check_launch(c, "conv2d");
     return true;
 }

@@ -1,5 +1,5 @@
-/* cuDNN's stand-in: one convolution of BF16 pictures whose channels lie side by side. It ends the program on
- * attributes that are missing, unknown, of the wrong type or set too late, on tensors that do not make a
+/* cuDNN's stand-in: one convolution of 16-bit pictures whose channels lie side by side. It ends the program
+ * on attributes that are missing, unknown, of the wrong type or set too late, on tensors that do not make a
  * convolution, and on operands outside of device memory or less aligned than was promised. The first engine
  * it proposes cannot be used, as happens, and for 16 channels none can. */
 #include "cuda/emulator/half.h"
@@ -198,10 +198,15 @@ cudnnStatus_t cudnnBackendSetAttribute(cudnnBackendDescriptor_t to, cudnnBackend
 
 /* ---- what is finalized ---- */
 
+static cudnnDataType_t type_of(const struct descriptor *tensor)
+{
+    return get<cudnnDataType_t>(tensor, CUDNN_ATTR_TENSOR_DATA_TYPE);
+}
+
 static void check_tensor(const struct descriptor *d)
 {
-    if (get<cudnnDataType_t>(d, CUDNN_ATTR_TENSOR_DATA_TYPE) != CUDNN_DATA_BFLOAT16)
-        emulated_fail("cudnn: a tensor that is not BF16, which is not emulated");
+    if (type_of(d) != CUDNN_DATA_BFLOAT16 && type_of(d) != CUDNN_DATA_HALF)
+        emulated_fail("cudnn: a tensor that is not of 16 bits, which is not emulated");
     int64_t size[4], stride[4];
     for (size_t i = 0; i < 4; i++) {
         size[i] = number(d, CUDNN_ATTR_TENSOR_DIMENSIONS, i);
@@ -231,6 +236,8 @@ static void check_convolution(const struct descriptor *d)
 struct operation {
     struct descriptor *x, *w, *y;
     int64_t channels, height, width, outputs, kernel, step, out_height, out_width;
+    float scale;
+    bool bf16;
 };
 
 static struct operation operation_of(const struct descriptor *d)
@@ -241,6 +248,8 @@ static struct operation operation_of(const struct descriptor *d)
     o.y = linked(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y, CUDNN_BACKEND_TENSOR_DESCRIPTOR);
     const struct descriptor *how =
         linked(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR);
+    o.scale = get<float>(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA);
+    o.bf16 = type_of(o.x) == CUDNN_DATA_BFLOAT16;
     o.channels = number(o.x, CUDNN_ATTR_TENSOR_DIMENSIONS, 1);
     o.height = number(o.x, CUDNN_ATTR_TENSOR_DIMENSIONS, 2);
     o.width = number(o.x, CUDNN_ATTR_TENSOR_DIMENSIONS, 3);
@@ -265,9 +274,10 @@ static void check_operation(const struct descriptor *d)
         emulated_fail("cudnn: %ldx%ldx%ld by kernels of %ld with a step of %ld is not %ldx%ldx%ld",
                       (long)o.height, (long)o.width, (long)o.channels, (long)o.kernel, (long)o.step,
                       (long)o.out_height, (long)o.out_width, (long)o.outputs);
-    if (get<float>(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA) != 1 ||
-        get<float>(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA) != 0)
-        emulated_fail("cudnn: scaled or added to something, which is not emulated");
+    if (type_of(o.w) != type_of(o.x) || type_of(o.y) != type_of(o.x))
+        emulated_fail("cudnn: picture, weight and result are of different types");
+    if (get<float>(d, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA) != 0)
+        emulated_fail("cudnn: added to something, which is not emulated");
 }
 
 static struct operation operation_of_plan(const struct descriptor *plan)
@@ -365,6 +375,11 @@ struct convolution_work : emulated_work {
     uint16_t *y;
     void *workspace;
 
+    double value(uint16_t bits) const
+    {
+        return (double)(o.bf16 ? emulated_bf16(bits) : f16_to_float(bits));
+    }
+
     float at(int64_t row, int64_t column, int64_t output) const
     {
         double sum = 0;
@@ -374,19 +389,20 @@ struct convolution_work : emulated_work {
                     x + ((row * o.step + ky) * o.width + column * o.step + kx) * o.channels;
                 const uint16_t *weight = w + ((output * o.kernel + ky) * o.kernel + kx) * o.channels;
                 for (int64_t c = 0; c < o.channels; c++)
-                    sum += (double)emulated_bf16(pixel[c]) * (double)emulated_bf16(weight[c]);
+                    sum += value(pixel[c]) * value(weight[c]);
             }
         }
-        return (float)sum;
+        return (float)sum * o.scale;
     }
 
     void run() override
     {
         memset(workspace, 0xEE, workspace_of(o));
         for (int64_t i = 0; i < o.out_height * o.out_width; i++) {
-            for (int64_t output = 0; output < o.outputs; output++)
-                y[i * o.outputs + output] =
-                    (uint16_t)float_to_bf16(at(i / o.out_width, i % o.out_width, output));
+            for (int64_t output = 0; output < o.outputs; output++) {
+                float v = at(i / o.out_width, i % o.out_width, output);
+                y[i * o.outputs + output] = (uint16_t)(o.bf16 ? float_to_bf16(v) : float_to_f16(v));
+            }
         }
     }
 };

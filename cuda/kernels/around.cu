@@ -70,24 +70,29 @@ static bool is_wide(struct matrix_view m)
     return m.stride % 4 == 0 && (uintptr_t)m.data % 16 == 0;
 }
 
+template <typename T>
 __global__ void __launch_bounds__(THREADS)
-    widen_kernel(struct matrix_view out, const uint16_t *from, const float *bias, bool wide)
+    widen_kernel(struct matrix_view out, const uint16_t *from, float scale, const float *bias, bool wide)
 {
     size_t i = own_index(), each = (size_t)out.cols / 4;
     int row = (int)(i / each), column = (int)(i % each) * 4;
     if (row >= out.rows)
         return;
     uint2 bits = ((const uint2 *)from)[i];
-    float v[4] = {bf16_to_float((uint16_t)bits.x), bf16_to_float((uint16_t)(bits.x >> 16)),
-                  bf16_to_float((uint16_t)bits.y), bf16_to_float((uint16_t)(bits.y >> 16))};
-    for (int j = 0; bias && j < 4; j++)
-        v[j] += bias[column + j];
+    float v[4] = {T::value(bits.x), T::value(bits.x >> 16), T::value(bits.y), T::value(bits.y >> 16)};
+    for (int j = 0; j < 4; j++)
+        v[j] = bias ? v[j] * scale + bias[column + j] : v[j] * scale;
     store_four(out.data + (size_t)row * (size_t)out.stride + (size_t)column, v, wide);
 }
 
-void launch_widen_rows(cudaStream_t stream, struct matrix_view out, const uint16_t *from, const float *bias)
+void launch_widen_rows(cudaStream_t stream, struct matrix_view out, const uint16_t *from, enum dtype type,
+                       float scale, const float *bias)
 {
-    LAUNCH(widen_kernel, blocks_of(out.rows, out.cols / 4), THREADS, stream, out, from, bias, is_wide(out));
+    dim3 blocks = blocks_of(out.rows, out.cols / 4);
+    if (type == DTYPE_BF16)
+        LAUNCH(widen_kernel<type_bf16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
+    else
+        LAUNCH(widen_kernel<type_f16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
 }
 
 __global__ void __launch_bounds__(THREADS) activate_kernel(struct matrix_view x, int activation)

@@ -5,6 +5,10 @@
 #include "cuda/portable_cuda.h"
 
 struct type_bf16 {
+    static __device__ __forceinline__ float value(uint32_t bits)
+    {
+        return bf16_to_float((uint16_t)bits);
+    }
     static __device__ __forceinline__ uint32_t pack(float low, float high)
     {
         return pack_bf16(low, high);
@@ -16,6 +20,10 @@ struct type_bf16 {
 };
 
 struct type_f16 {
+    static __device__ __forceinline__ float value(uint32_t bits)
+    {
+        return f16_to_float((uint16_t)bits);
+    }
     static __device__ __forceinline__ float limit(float v)
     {
         return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; /* NaN stays */

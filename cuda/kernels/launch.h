@@ -79,8 +79,9 @@ void launch_round_rows(cudaStream_t, uint16_t *to, enum dtype, struct matrix_vie
  * as the shape says, which has a kernel of 1 and a step of 1. */
 void launch_round_picture(cudaStream_t, uint16_t *to, enum dtype, const float *picture, struct picture_shape,
                           int rows);
-/* out = from (BF16, dense, 16-byte aligned) + bias (may be NULL); cols a multiple of 4 */
-void launch_widen_rows(cudaStream_t, struct matrix_view out, const uint16_t *from, const float *bias);
+/* out = from (BF16 or F16, dense, 16-byte aligned) * scale + bias (may be NULL); cols a multiple of 4 */
+void launch_widen_rows(cudaStream_t, struct matrix_view out, const uint16_t *from, enum dtype, float scale,
+                       const float *bias);
 /* in place */
 void launch_activate(cudaStream_t, struct matrix_view x, int activation);
 

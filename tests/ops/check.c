@@ -244,16 +244,20 @@ struct weight *weight_open(struct check *c, struct backend *be, const struct ran
     return out;
 }
 
+static double operand_rounding(const struct check *c, enum dtype type)
+{
+    return !c->fast || type == DTYPE_F32 ? 0 : type == DTYPE_BF16 ? 0x1p-8 : 0x1p-11;
+}
+
 double product_rounding(const struct check *c, enum dtype type)
 {
     double weight = type > DTYPE_BF16 ? 0x1p-11 : 0; /* half a step of F16 */
-    double x = !c->fast || type == DTYPE_F32 ? 0 : type == DTYPE_BF16 ? 0x1p-8 : 0x1p-11;
-    return weight + x;
+    return weight + operand_rounding(c, type);
 }
 
 double conv_rounding(const struct check *c, enum dtype type)
 {
-    return product_rounding(c, type) + (c->rows_vary && type == DTYPE_BF16 ? 0x1p-9 : 0);
+    return product_rounding(c, type) + (c->rows_vary ? operand_rounding(c, type) : 0);
 }
 
 double *doubles_new(size_t n)

@@ -74,7 +74,7 @@ struct weight *weight_open(struct check *, struct backend *, const struct random
 /* How much of its magnitude a product with such a weight may be off because of what is rounded before it:
  * weights of blocks to F16, and x where that is fast. */
 double product_rounding(const struct check *, enum dtype);
-/* The same of a convolution: its result too may be rounded to BF16. */
+/* The same of a convolution: its result too may be rounded to 16 bits. */
 double conv_rounding(const struct check *, enum dtype);
 
 double *doubles_new(size_t n);

@@ -267,7 +267,7 @@ static void sees_convolutions(void **state)
 {
     (void)state;
     assert_ends(do_tensor, NO_STRIDES, "TENSOR_STRIDES is not set");
-    assert_ends(do_tensor, FLOATS, "not BF16");
+    assert_ends(do_tensor, FLOATS, "not of 16 bits");
     assert_ends(do_tensor, CHANNELS_APART, "do not lie side by side");
     assert_ends(do_tensor, INT_AS_TYPE, "TENSOR_DATA_TYPE has 1 values of type 1, not 1 of type 3");
     assert_ends(do_tensor, LATE, "the descriptor is finalized");
