@@ -103,7 +103,7 @@ static void linear_op(struct bench *b, void *context, int round)
 
 static void bench_linear(struct bench *b, enum dtype type, int outputs, int inner)
 {
-    static const int rows[] = {1, 2, 4, 8, 16, 64, 256, 680};
+    static const int rows[] = {1, 2, 4, 6, 8, 12, 16, 24, 32, 64, 256, 680};
     size_t bytes = dtype_bytes(type, (size_t)outputs * (size_t)inner);
     struct linear_bench k = {.copies = (int)(((size_t)600 << 20) / bytes) + 1};
     if (k.copies > 200)

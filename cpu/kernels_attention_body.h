@@ -13,7 +13,7 @@ INLINE void put_scores(float *score, size_t stride, const float *sum, int rows, 
     for (int r = 0; r < rows; r++) {
         UNROLL(8)
         for (int t = 0; t < tile; t++)
-            score[(size_t)r * stride + (size_t)t] = sum[t / 4 * 16 + r * 4 + t % 4] * scale;
+            score[(size_t)r * stride + (size_t)t] = sum[sum_at(r, t, TILE)] * scale;
     }
 }
 

@@ -10,6 +10,7 @@
 
 #define LANES       8
 #define TILE        3
+#define TALL_ROWS   4
 #define COLUMNS     2
 #define STEPS       1
 #define LEVEL       CPU_AVX2

@@ -10,6 +10,7 @@
 
 #define LANES       16
 #define TILE        6
+#define TALL_ROWS   8
 #define COLUMNS     4
 #define STEPS       4
 #define LEVEL       CPU_AVX512

@@ -1,11 +1,13 @@
 /* The kernels, once, over vectors of LANES floats. Included by one file an instruction set, which defines
  * LANES, TILE (the weight rows a product takes beside four rows of x; accumulators for 4 x TILE fit the
- * registers), COLUMNS (vectors of four rows that attention sums at a time), STEPS (of a product's inner loop
- * at a time), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu, and the vf_ primitives used here. */
+ * registers), TALL_ROWS (rows a product of stored weights takes at a time when there are more than four: each
+ * conversion of a weight then serves more of them), COLUMNS (vectors of four rows that attention sums at a
+ * time), STEPS (of a product's inner loop at a time), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu,
+ * and the vf_ primitives used here. */
 
 #include <math.h>
 
-enum { ROW_BLOCK = 4, FEW_ROWS = 16, TILE_SUMS = (TILE + 3) / 4 * 16 };
+enum { ROW_BLOCK = 4, TALL_TILE = 4 * TILE / TALL_ROWS, FEW_ROWS = 16, TILE_SUMS = (TILE + 3) / 4 * 16 };
 
 #define PRAGMA(text) _Pragma(#text)
 #ifdef __clang__

@@ -1,14 +1,22 @@
 /* Products of rows with weights; part of kernels_body.h. */
 
-/* The sums of rows x tile products of k columns: each has one vector accumulator that takes the columns in
- * order, LANES at a time, and is then folded as vf_sum does; so a product is the same bytes in whichever tile
- * it falls. sum[(o / 4) * 16 + r * 4 + o % 4] = x[r] . w[o]. With ask, the weights `ahead` bytes further on
- * are asked for. */
+/* Where a tile's sum of row r and weight row o stands: sum_tile folds 4 x TILE accumulators at once, whatever
+ * rows and weight rows they belong to. */
+INLINE int sum_at(int r, int o, int tile)
+{
+    int n = r * tile + o;
+    return n % TILE / 4 * 16 + n / TILE * 4 + n % TILE % 4;
+}
+
+/* The sums of rows x tile (at most 4 x TILE) products of k columns: each has one vector accumulator that
+ * takes the columns in order, LANES at a time, and is then folded as vf_sum does; so a product is the same
+ * bytes in whichever tile it falls. sum[sum_at(r, o, tile)] = x[r] . w[o]. With ask, the weights `ahead`
+ * bytes further on are asked for. */
 INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                          enum dtype type, bool ask, size_t ahead)
 {
-    vf acc[ROW_BLOCK][TILE];
-    UNROLL(4)
+    vf acc[8][TILE];
+    UNROLL(8)
     for (int r = 0; r < rows; r++) {
         UNROLL(8)
         for (int o = 0; o < tile; o++)
@@ -17,8 +25,8 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
     int i = 0;
     UNROLL(STEPS)
     for (; i + LANES <= k; i += LANES) {
-        vf xv[ROW_BLOCK];
-        UNROLL(4)
+        vf xv[8];
+        UNROLL(8)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load(x[r] + i);
         UNROLL(8)
@@ -27,74 +35,83 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
             if (ask)
                 __builtin_prefetch((const char *)w[o] + (type == DTYPE_F32 ? 4 : 2) * (size_t)i + ahead, 0,
                                    2);
-            UNROLL(4)
+            UNROLL(8)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
     }
     if (i < k) {
-        vf xv[ROW_BLOCK];
-        UNROLL(4)
+        vf xv[8];
+        UNROLL(8)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load_part(x[r] + i, k - i);
         UNROLL(8)
         for (int o = 0; o < tile; o++) {
             vf wv = load_weight_part(w[o], i, k - i, type);
-            UNROLL(4)
+            UNROLL(8)
             for (int r = 0; r < rows; r++)
                 acc[r][o] = vf_fma(xv[r], wv, acc[r][o]);
         }
     }
-    if (rows == ROW_BLOCK && tile == TILE) {
-        sum_tile(sum, acc);
+    if (rows * tile == 4 * TILE) {
+        vf all[4][TILE];
+        UNROLL(8)
+        for (int r = 0; r < rows; r++) {
+            UNROLL(8)
+            for (int o = 0; o < tile; o++)
+                all[(r * tile + o) / TILE][(r * tile + o) % TILE] = acc[r][o];
+        }
+        sum_tile(sum, all);
         return;
     }
-    UNROLL(4)
+    UNROLL(8)
     for (int r = 0; r < rows; r++) {
         UNROLL(8)
         for (int o = 0; o < tile; o++)
-            sum[o / 4 * 16 + r * 4 + o % 4] = vf_sum(acc[r][o]);
+            sum[sum_at(r, o, tile)] = vf_sum(acc[r][o]);
     }
 }
 
-INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int k,
+INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                       enum dtype type, bool ask, size_t ahead)
 {
+#define ROWS(n)                                                                                              \
+    case n:                                                                                                  \
+        if (n * tile <= 4 * TILE)                                                                            \
+            tile_product(sum, x, n, w, tile, k, type, ask, ahead);                                           \
+        break;
     switch (rows) {
-    case 1: tile_product(sum, x, 1, w, TILE, k, type, ask, ahead); break;
-    case 2: tile_product(sum, x, 2, w, TILE, k, type, ask, ahead); break;
-    case 3: tile_product(sum, x, 3, w, TILE, k, type, ask, ahead); break;
-    default: tile_product(sum, x, 4, w, TILE, k, type, ask, ahead); break;
+        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8)
     }
+#undef ROWS
 }
 
 static void tile_f32(float *sum, const float *const *x, int rows, const void *const *w, int k)
 {
-    tile_rows(sum, x, rows, w, k, DTYPE_F32, false, 0);
+    tile_rows(sum, x, rows, w, TILE, k, DTYPE_F32, false, 0);
 }
 
-static void tile_stored(float *sum, const float *const *x, int rows, const void *const *w, int k,
+/* Weights as they are stored. */
+INLINE void tile_stored(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                         enum dtype type, size_t ahead)
 {
     switch (type) {
-    case DTYPE_F16: tile_rows(sum, x, rows, w, k, DTYPE_F16, true, ahead); break;
-    case DTYPE_BF16: tile_rows(sum, x, rows, w, k, DTYPE_BF16, true, ahead); break;
-    default: tile_rows(sum, x, rows, w, k, DTYPE_F32, true, ahead); break;
+    case DTYPE_F16: tile_rows(sum, x, rows, w, tile, k, DTYPE_F16, true, ahead); break;
+    case DTYPE_BF16: tile_rows(sum, x, rows, w, tile, k, DTYPE_BF16, true, ahead); break;
+    default: tile_rows(sum, x, rows, w, tile, k, DTYPE_F32, true, ahead); break;
     }
 }
 
-/* Adds a tile's sums to, or puts them in, `rows` rows of out; `tile` of its columns exist. */
-INLINE void put_tile(float *out, size_t stride, const float *sum, int rows, int tile, bool add)
+/* Adds a tile's sums to, or puts them in, `rows` rows of out; `exist` of its columns exist. */
+INLINE void put_tile(float *out, size_t stride, const float *sum, int rows, int tile, int exist, bool add)
 {
+    UNROLL(8)
     for (int r = 0; r < rows; r++) {
         float *to = out + (size_t)r * stride;
-        const float *from = sum + r * 4;
-        if (add) {
-            for (int o = 0; o < tile; o++)
-                to[o] += from[o / 4 * 16 + o % 4];
-        } else {
-            for (int o = 0; o < tile; o++)
-                to[o] = from[o / 4 * 16 + o % 4];
+        UNROLL(8)
+        for (int o = 0; o < tile; o++) {
+            if (o < exist)
+                to[o] = add ? to[o] + sum[sum_at(r, o, tile)] : sum[sum_at(r, o, tile)];
         }
     }
 }
@@ -106,14 +123,14 @@ static const void *weight_at(const struct matmul *m, int output, int column)
 
 /* The tile of outputs from o on, for rows r .. r+rows-1, over k columns from k0 on, from weights as they are
  * stored (those `ahead` bytes further on are next) or from their copies. */
-INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, size_t ahead, int o, int r,
-                    int k0, int k)
+INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, size_t ahead, int o, int tile,
+                    int r, int block, int k0, int k)
 {
-    int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
-    int rows = m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK;
+    int exist = m->outputs - o < tile ? m->outputs - o : tile;
+    int rows = m->rows - r < block ? m->rows - r : block;
     bool add = m->add || k0 > 0;
     float *out = m->out + (size_t)r * m->out_stride + o;
-    const float *x[ROW_BLOCK];
+    const float *x[TALL_ROWS];
     float sum[TILE_SUMS];
     x[0] = m->x + (size_t)r * m->x_stride + k0;
     for (int i = 1; i < rows; i++)
@@ -121,26 +138,26 @@ INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, s
     if (copies)
         tile_f32(sum, x, rows, w, k);
     else
-        tile_stored(sum, x, rows, w, k, m->type, ahead);
-    if (tile == TILE && rows == ROW_BLOCK)
-        put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, add);
+        tile_stored(sum, x, rows, w, tile, k, m->type, ahead);
+    if (exist == tile && rows == block)
+        put_tile(out, m->out_stride, sum, block, tile, tile, add);
     else
-        put_tile(out, m->out_stride, sum, rows, tile, add);
+        put_tile(out, m->out_stride, sum, rows, tile, exist, add);
 }
 
-/* A few rows: weights are converted on their way into the registers. A tile's rows are read to their end
- * before the next tile begins, which is the order memory likes; meanwhile the next tile's are asked for. */
-static void matmul_few(const struct matmul *m)
+/* A few rows, `block` at a time: weights are converted on their way into the registers. A tile's rows are
+ * read to their end before the next tile begins, which is the order memory likes; meanwhile the next tile's
+ * are asked for. */
+INLINE void matmul_few(const struct matmul *m, int block, int tile)
 {
-    for (int o = 0; o < m->outputs; o += TILE) {
-        int tile = m->outputs - o < TILE ? m->outputs - o : TILE;
+    for (int o = 0; o < m->outputs; o += tile) {
         for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
             int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
             const void *w[TILE];
-            for (int t = 0; t < TILE; t++)
-                w[t] = weight_at(m, o + (t < tile ? t : 0), k0);
-            for (int r = 0; r < m->rows; r += ROW_BLOCK)
-                do_tile(m, w, false, TILE * m->w_pitch, o, r, k0, k);
+            for (int t = 0; t < tile; t++)
+                w[t] = weight_at(m, o + t < m->outputs ? o + t : o, k0);
+            for (int r = 0; r < m->rows; r += block)
+                do_tile(m, w, false, (size_t)tile * m->w_pitch, o, tile, r, block, k0, k);
         }
     }
 }
@@ -188,7 +205,7 @@ static void do_block(const struct matmul *m, int o, int k0, int next_o, int next
         for (int i = 0; i < ROW_BLOCK; i++)
             __builtin_prefetch(next_out + (size_t)i * m->out_stride, 1, 3);
         ask_ahead(&next, ask);
-        do_tile(m, w, true, 0, o, r, k0, k);
+        do_tile(m, w, true, 0, o, TILE, r, ROW_BLOCK, k0, k);
     }
 }
 
@@ -205,8 +222,10 @@ static void matmul_many(const struct matmul *m)
 
 static void matmul(const struct matmul *m)
 {
-    if (m->rows <= FEW_ROWS)
-        matmul_few(m);
+    if (m->rows <= ROW_BLOCK)
+        matmul_few(m, ROW_BLOCK, TILE);
+    else if (m->rows <= FEW_ROWS)
+        matmul_few(m, TALL_ROWS, TALL_TILE);
     else
         matmul_many(m);
 }

@@ -148,7 +148,8 @@ static void retrace(struct engine *e, struct picture_rows *p)
     arena_reset(&e->arena, mark);
 }
 
-static void encode_picture(struct engine *e, struct sequence *s, int index)
+/* False: s has failed, and is gone. */
+static bool encode_picture(struct engine *e, struct sequence *s, int index)
 {
     struct picture_rows *p = &s->picture[index];
     int hidden = e->model->config.llm.hidden;
@@ -157,7 +158,7 @@ static void encode_picture(struct engine *e, struct sequence *s, int index)
         struct error error;
         error_set(&error, STATUS_NO_MEMORY, "no memory for the rows of a picture");
         sequence_fail(e, s, &error);
-        return;
+        return false;
     }
     if (p->kind == PICTURE_SEEN) {
         look_at(e, s, p, index);
@@ -167,6 +168,7 @@ static void encode_picture(struct engine *e, struct sequence *s, int index)
         retrace(e, p);
     }
     trace_rows(e, s, TRACE_PICTURE_ROWS, index, (struct tensor){p->rows, DTYPE_F32, p->n, hidden, hidden});
+    return true;
 }
 
 /* The first picture that still has to become rows, or -1. */
@@ -179,19 +181,20 @@ static int next_picture(const struct sequence *s)
     return -1;
 }
 
+void encode_begin(struct sequence *s)
+{
+    s->state = next_picture(s) < 0 ? SEQUENCE_PREFILL : SEQUENCE_ENCODE;
+}
+
 void encode_step(struct engine *e)
 {
     for (int i = 0; i < e->n_running; i++) {
         struct sequence *s = e->running[i];
         if (s->state != SEQUENCE_ENCODE)
             continue;
-        int next = next_picture(s);
-        if (next < 0) {
-            s->state = SEQUENCE_PREFILL;
-            continue;
-        }
         s->in_pass = true;
-        encode_picture(e, s, next); /* may end s */
+        if (encode_picture(e, s, next_picture(s)))
+            encode_begin(s);
         return;
     }
 }

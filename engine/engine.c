@@ -80,13 +80,16 @@ static int choose_step_rows(const struct engine *e, int wanted)
     return rows > least ? rows : least;
 }
 
-static void allocate_lists(struct engine *e)
+static enum status allocate_lists(struct engine *e, struct error *err)
 {
     size_t n = (size_t)e->max_sequences, vocab = (size_t)e->model->config.llm.vocab;
-    e->logits_host = xcalloc(n * vocab, sizeof *e->logits_host);
-    e->scratch = xcalloc(vocab, sizeof *e->scratch);
+    e->logits_host = try_calloc(n, vocab * sizeof *e->logits_host);
+    e->scratch = try_calloc(vocab, sizeof *e->scratch);
+    if (!e->logits_host || !e->scratch)
+        return error_set(err, STATUS_NO_MEMORY, "no memory for the logits of %d sequences", e->max_sequences);
     e->running = xcalloc(2 * n, sizeof *e->running);
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
+    return STATUS_OK;
 }
 
 static void override_sampling(struct model_config *c, const struct engine_options *o)
@@ -106,9 +109,8 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
     e->context = o->context > 0 ? o->context : e->model->config.llm.context;
     e->step_rows = choose_step_rows(e, o->step_rows);
     e->memory.weights = e->model->weight_bytes;
-    if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err))
+    if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err) || allocate_lists(e, err))
         return err->status;
-    allocate_lists(e);
     seen_pictures_open(e);
     e->model->between_units = (struct unit_hook){interlude, e};
     if (pthread_create(&e->thread, NULL, engine_main, e))

@@ -97,6 +97,7 @@ void scheduler_check_pages(const struct engine *); /* asserts that every page is
 
 /* encode_step.c: pictures of prompts become rows, one picture a step and sequence */
 void encode_step(struct engine *);
+void encode_begin(struct sequence *); /* from now on it encodes, or prefills when no picture is left to encode */
 void seen_pictures_open(struct engine *);
 void seen_pictures_close(struct engine *);
 /* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */

@@ -240,7 +240,7 @@ static bool prefix_comes_later(const struct engine *e, int at)
 
 static void begin(struct engine *e, struct sequence *s)
 {
-    s->state = SEQUENCE_ENCODE;
+    encode_begin(s);
     if (s->started)
         return;
     s->started = true;
