@@ -47,7 +47,7 @@ static struct key_options key_settings(const struct config *c)
                                 .tokens_per_minute = c->key_tokens};
 }
 
-/* What the operator may change while the server runs: keys, their limits, the log. */
+/* What the operator may change while the server runs: keys, their limits, the certificate, the log. */
 static void reload(const struct command_line *line, struct server *server)
 {
     struct config config;
@@ -61,8 +61,10 @@ static void reload(const struct command_line *line, struct server *server)
     log_set_format((enum log_format)config.log_format);
     if (server_reload_keys(server, &keys, &err))
         log_error("SIGHUP: the old API keys stay: %s", err.message);
-    else
-        log_info("SIGHUP: settings of keys and log read again");
+    if (server_reload_tls(server, config.tls_cert, config.tls_key, &err))
+        log_error("SIGHUP: the old TLS certificate stays: %s", err.message);
+    if (err.status == STATUS_OK)
+        log_info("SIGHUP: keys, the TLS certificate and the settings of the log read again");
     config_release(&config);
 }
 

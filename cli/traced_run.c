@@ -44,6 +44,7 @@ static void on_event(void *context, const struct event *e)
     pthread_mutex_lock(&run->mutex);
     switch (e->type) {
     case EVENT_TOKEN: add_token(run, e); break;
+    case EVENT_PROMPT:
     case EVENT_SCALE:
     case EVENT_PREVIEW: break;
     case EVENT_PICTURE: keep_picture(run, e); break;
@@ -77,7 +78,8 @@ static void on_rows(void *context, enum trace_point point, int index, const floa
     pthread_mutex_unlock(&run->mutex);
 }
 
-void traced_run_start(struct traced_run *run, struct engine *engine, struct request *request, enum run_look look)
+void traced_run_start(struct traced_run *run, struct engine *engine, struct request *request,
+                      enum run_look look)
 {
     *run = (struct traced_run){.keep_rows = look == RUN_ROWS, .trace = {on_rows, run}};
     pthread_mutex_init(&run->mutex, NULL);

@@ -91,7 +91,7 @@ const struct setting settings[] = {
     {FIELD(cors_origins), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "ORIGINS",
      .help = "web pages that may call from a browser: origins with commas between, or *"},
     {FIELD(tls_cert), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE) | ON(HEALTH),
-     .value = "FILE", .help = "certificate chain in PEM: the server speaks HTTPS"},
+     .value = "FILE", .help = "certificate chain in PEM: the server speaks HTTPS; SIGHUP reads both again"},
     {FIELD(tls_key), .type = SETTING_TEXT, .group = GROUP_SERVER, .commands = ON(SERVE), .value = "FILE",
      .help = "the certificate's private key in PEM"},
     {FIELD(log_format), .type = SETTING_CHOICE, .group = GROUP_SERVER, .commands = ON(SERVE), .initial = "text",

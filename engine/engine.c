@@ -23,9 +23,11 @@ static int count_rows(struct engine *e, const struct pass *pass)
     return text;
 }
 
-/* Operations since the failure did nothing: what was published or remembered in this step may be anything. */
+/* Operations since the failure did nothing: what was published or remembered in this step may be anything. A
+ * failure that is still there after it was told will stay. */
 static void fail_step(struct engine *e, const struct error *error)
 {
+    e->counted.device_lost = e->op->finish(e->be, NULL) != STATUS_OK;
     engine_fail_all(e, error);
     kv_pool_forget(e->llm_pool);
     seen_pictures_close(e);
@@ -186,16 +188,17 @@ void engine_close(struct engine *e)
 
 /* --- requests --- */
 
+/* name: the field that holds them. */
 static enum status check_codes(const struct engine *e, const int32_t *codes, size_t n, int least,
-                               struct error *err)
+                               const char *name, struct error *err)
 {
     if (n != (size_t)e->model->n_positions)
-        return error_set(err, STATUS_BAD_REQUEST, "a picture has %zu codes, this model's have %d", n,
+        return error_set(err, STATUS_BAD_REQUEST, "%s has %zu codes, this model's pictures have %d", name, n,
                          e->model->n_positions);
     for (size_t i = 0; i < n; i++) {
         if (codes[i] < least || codes[i] >= e->model->decoder.n_codes)
-            return error_set(err, STATUS_BAD_REQUEST, "code %zu of a picture is %d, must be below %d", i,
-                             (int)codes[i], e->model->decoder.n_codes);
+            return error_set(err, STATUS_BAD_REQUEST, "%s[%zu] is %d, must be %d to %d", name, i,
+                             (int)codes[i], least, e->model->decoder.n_codes - 1);
     }
     return STATUS_OK;
 }
@@ -214,7 +217,7 @@ static enum status check_picture(const struct engine *e, const struct prompt_pic
     if (!model_draws(m))
         return error_set(err, STATUS_BAD_REQUEST, "this model does not draw, so no picture can be its own");
     if (p->codes)
-        return check_codes(e, p->codes, p->n_codes, 0, err);
+        return check_codes(e, p->codes, p->n_codes, 0, "picture.codes", err);
     size_t side = (size_t)m->vae.picture_side;
     return p->pixels && p->n_pixels == 3 * side * side
                ? STATUS_OK
@@ -261,8 +264,10 @@ static enum status check_request(const struct engine *e, const struct request *r
             return error_set(err, STATUS_BAD_REQUEST, "logit_bias names token %d, must be 0 to %d",
                              (int)r->text.bias[i].id, vocab - 1);
     }
-    if (r->draw.given && (!model_draws(m) || check_codes(e, r->draw.given, r->draw.n_given, -1, err)))
-        return error_set(err, STATUS_BAD_REQUEST, "the given codes do not fit this model");
+    if (r->draw.given && !model_draws(m))
+        return error_set(err, STATUS_BAD_REQUEST, "draw.given: this model does not draw pictures");
+    if (r->draw.given && check_codes(e, r->draw.given, r->draw.n_given, -1, "draw.given", err))
+        return err->status;
     return check_pictures(e, r, err);
 }
 
@@ -378,6 +383,11 @@ bool engine_batch_invariant(const struct engine *e)
 int engine_seen_rows(const struct engine *e)
 {
     return model_sees(e->model) ? model_seen_rows(e->model) : 0;
+}
+
+void engine_digest(const struct engine *e, uint8_t digest[SHA256_BYTES])
+{
+    checkpoint_digest(e->model->checkpoint, digest);
 }
 
 void engine_look(struct engine *e, struct engine_status *out)

@@ -3,6 +3,7 @@
 #ifndef VARGPT_ENGINE_ENGINE_H
 #define VARGPT_ENGINE_ENGINE_H
 
+#include "base/sha256.h"
 #include "engine/backend.h"
 #include "engine/model/model_config.h"
 #include "engine/picture/codec.h"
@@ -46,6 +47,8 @@ struct usage {
 };
 
 enum event_type {
+    EVENT_PROMPT,  /* a token of the prompt, with prompt_logprobs: from the second one on, in order, before any other
+                      event; positions of pictures are left out */
     EVENT_TOKEN,   /* a text token was chosen (end and image-start tokens are not shown as tokens) */
     EVENT_SCALE,   /* a scale of a picture was drawn */
     EVENT_PREVIEW, /* a picture so far */
@@ -58,7 +61,7 @@ enum event_type {
 struct event {
     enum event_type type;
     int64_t begun_ns; /* clock_ns() when the request left the queue for the first time; 0: it never did */
-    /* TOKEN */
+    /* PROMPT, TOKEN */
     int32_t id;
     float logprob; /* 0 without logprobs */
     const struct token_logprob *top; /* [n_top], most likely first */
@@ -107,6 +110,8 @@ int engine_picture_side(const struct engine *);   /* width and height of a drawn
 /* Whether a request and a seed give the same bytes alone and among others (--batch-invariant). */
 bool engine_batch_invariant(const struct engine *);
 int engine_seen_rows(const struct engine *);      /* positions that a seen picture takes; 0 when the model does not see */
+/* Tells the checkpoint from others, by samples of its weights too (checkpoint_digest). Reads files: not for every request. */
+void engine_digest(const struct engine *, uint8_t digest[SHA256_BYTES]);
 /* The spelling of special tokens, "" when there is none. */
 const char *engine_bos(const struct engine *);
 const char *engine_eos(const struct engine *);
@@ -122,6 +127,7 @@ struct engine_status {
     int running, waiting;
     int64_t heartbeat_ns; /* clock_ns() at the start of the newest step or wake-up */
     bool stepping;        /* false while it sleeps for want of work */
+    bool device_lost;     /* the backend fails for good: every request to come will, until the program starts anew */
     int pages, pages_used, pages_cached; /* of the LLM's cache: in all, held, kept for prefixes to come */
     int page_tokens;                     /* positions of one page */
     uint64_t preemptions;  /* so far: requests that gave their pages back and computed them again */

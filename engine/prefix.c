@@ -55,13 +55,17 @@ void prefix_extend(struct sequence *s)
         s->page_key[s->n_keys] = make_key(s, s->n_keys);
 }
 
+/* Whether the page need not be computed: the row before the first id that is still to be told of, must be. */
+static bool may_adopt(const struct sequence *s, int page)
+{
+    int needed = s->n_scored < s->n_prompt ? s->n_scored : s->n_ids;
+    return !s->request->trace && (page + 1) * PAGE_TOKENS < needed;
+}
+
 void prefix_adopt(struct sequence *s, struct kv_pool *pool)
 {
-    prefix_extend(s);      /* it may have given up its pages before a picture's had their keys */
-    if (s->request->trace) /* wants to see every row computed */
-        return;
-    while ((s->pages.n + 1) * PAGE_TOKENS < s->n_ids &&
-           page_table_adopt(&s->pages, pool, &s->page_key[s->pages.n]))
+    prefix_extend(s); /* it may have given up its pages before a picture's had their keys */
+    while (may_adopt(s, s->pages.n) && page_table_adopt(&s->pages, pool, &s->page_key[s->pages.n]))
         ;
     s->n_published = s->pages.n;
     s->n_cached = s->pages.n * PAGE_TOKENS;
@@ -79,7 +83,7 @@ bool prefix_is_coming(const struct sequence *s, const struct sequence *older)
 {
     int next = s->n_cached / PAGE_TOKENS;
     bool on_its_way = older->state == SEQUENCE_ENCODE || older->state == SEQUENCE_PREFILL;
-    return on_its_way && !s->request->trace && (next + 1) * PAGE_TOKENS < s->n_ids && next < older->n_keys &&
+    return on_its_way && may_adopt(s, next) && next < older->n_keys &&
            older->n_cached < (next + 1) * PAGE_TOKENS && (next + 1) * PAGE_TOKENS <= older->n_ids &&
            memcmp(&s->page_key[next], &older->page_key[next], sizeof *s->page_key) == 0;
 }

@@ -11,7 +11,8 @@ void prefix_digest_picture(struct picture_rows *);
 /* Brings s->page_key up to date with the pages that s->ids fills. */
 void prefix_extend(struct sequence *);
 
-/* Adopts what is published of the sequence's prefix (it must hold no pages); all but the last position at most. */
+/* Adopts what is published of the sequence's prefix (it must hold no pages); all but the last position at most, and none
+ * whose row is yet to be seen by a trace or for the log-probabilities of the prompt. */
 void prefix_adopt(struct sequence *, struct kv_pool *);
 /* Publishes the full pages that lie in the cache. */
 void prefix_publish(struct sequence *, struct kv_pool *);

@@ -43,6 +43,9 @@ struct text_options {
     bool ignore_end;   /* end ids do not end the reply (they are masked) */
     bool logprobs;     /* report log-probabilities: of the model's own distribution, before bias, penalties and temperature */
     int top_logprobs;  /* 0..20, with logprobs */
+    /* For judging texts: report log-probabilities of the prompt too (with as many top ones), and the end token that the
+     * reply ends with, as if it were shown. The prompt is then computed anew, whatever the prefix cache holds of it. */
+    bool prompt_logprobs;
 };
 
 enum draw_mode {

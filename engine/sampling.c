@@ -56,6 +56,15 @@ static void penalise(float *logits, int n, const struct text_options *o, const s
     free(seen);
 }
 
+void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, struct sampled *out)
+{
+    double total = log_sum(logits, n);
+    int want = top_logprobs < MAX_TOP_LOGPROBS ? top_logprobs : MAX_TOP_LOGPROBS;
+    out->id = id;
+    out->logprob = (float)(logits[id] - total);
+    out->n_top = find_top(logits, n, want, total, out->top);
+}
+
 void sampling_choose(float *logits, int n, const struct text_options *o, const struct sampling_place *at,
                      float *scratch, struct sampled *out)
 {

@@ -23,6 +23,9 @@ struct sampled {
     int n_top;
 };
 
+/* The logprob of an id that is there already, and the likeliest ones. logits: [n]. */
+void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, struct sampled *out);
+
 /* logits: [n], changed in place. scratch: [n]. */
 void sampling_choose(float *logits, int n, const struct text_options *, const struct sampling_place *, float *scratch,
                      struct sampled *out);

@@ -33,6 +33,7 @@ struct sequence *sequence_open(const struct model *m, uint64_t id, struct reques
     s->request = r;
     s->sink = sink;
     s->n_prompt = (int)r->n_ids;
+    s->n_scored = r->text.prompt_logprobs ? 1 : s->n_prompt;
     add_prompt_pictures(s, m, r);
     for (size_t i = 0; i < r->n_ids; i++)
         sequence_append(s, r->ids[i]);

@@ -54,6 +54,7 @@ struct sequence {
     struct page_key *page_key; /* [n_keys] of the pages that ids fills */
     int n_keys, keys_capacity;
     int n_published; /* pages, from the first */
+    int n_scored;    /* with prompt_logprobs: ids of the prompt whose log-probabilities were told; the first has none */
     bool started;    /* has held pages before: what it adopts now was counted already, or is its own */
     struct drawing *drawing; /* NULL when none is under way */
     struct usage usage;

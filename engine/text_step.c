@@ -114,6 +114,47 @@ static void trace_prompt(struct engine *e, struct sequence *s, struct tensor hid
     }
 }
 
+static void send_token(struct sequence *s, enum event_type type, const struct sampled *t)
+{
+    sequence_send(s, &(struct event){
+                         .type = type, .id = t->id, .logprob = t->logprob, .top = t->top, .n_top = t->n_top});
+}
+
+/* Tells how likely the next n ids of the prompt were after the rows whose logits these are. */
+static void tell_scores(struct engine *e, struct sequence *s, int n)
+{
+    int vocab = e->model->config.llm.vocab;
+    struct sampled t;
+    for (int i = 0; i < n; i++, s->n_scored++) {
+        if (sequence_picture_at(s, s->n_scored))
+            continue;
+        sampling_score(e->logits_host + (size_t)i * (size_t)vocab, vocab, s->ids[s->n_scored],
+                       s->request->text.top_logprobs, &t);
+        send_token(s, EVENT_PROMPT, &t);
+    }
+}
+
+/* The prompt's log-probabilities, as far as these rows tell them: a few rows' logits at a time, as there is
+ * room for; each such piece is a unit that chats may come in after. */
+static void score_prompt(struct engine *e, struct sequence *s, struct tensor hidden)
+{
+    int vocab = e->model->config.llm.vocab;
+    int end = s->n_cached + hidden.rows < s->n_prompt ? s->n_cached + hidden.rows + 1 : s->n_prompt;
+    while (s->n_scored < end) {
+        int n = end - s->n_scored < e->max_sequences ? end - s->n_scored : e->max_sequences;
+        size_t mark = arena_mark(&e->arena);
+        struct tensor logits = arena_tensor(&e->arena, n, vocab);
+        e->op->linear(e->be, logits, tensor_rows(hidden, s->n_scored - 1 - s->n_cached, n),
+                      e->model->llm.head, NULL, ACT_NONE);
+        e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
+        arena_reset(&e->arena, mark);
+        if (e->op->finish(e->be, NULL))
+            return;
+        tell_scores(e, s, n);
+        model_between_units(e->model);
+    }
+}
+
 static bool is_end(const struct model_config *c, int32_t id)
 {
     for (int i = 0; i < c->n_end_ids; i++) {
@@ -141,13 +182,6 @@ static int list_masked(const struct engine *e, const struct sequence *s, int32_t
     for (int i = 0; (t->ignore_end || s->usage.text_tokens < t->min_tokens) && i < c->n_end_ids; i++)
         masked[n++] = c->end_id[i];
     return n;
-}
-
-static void send_token(struct sequence *s, const struct sampled *t)
-{
-    sequence_send(
-        s, &(struct event){
-               .type = EVENT_TOKEN, .id = t->id, .logprob = t->logprob, .top = t->top, .n_top = t->n_top});
 }
 
 static void note_wait(struct engine *e, struct sequence *s)
@@ -185,6 +219,8 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
     e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
     if (is_end(c, chosen.id)) {
+        if (t->prompt_logprobs)
+            send_token(s, EVENT_TOKEN, &chosen);
         sequence_done(e, s, FINISH_STOP);
         return;
     }
@@ -195,7 +231,7 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         s->state = SEQUENCE_IMAGE;
         return;
     }
-    send_token(s, &chosen);
+    send_token(s, EVENT_TOKEN, &chosen);
     if (reply_is_full(e, s))
         sequence_done(e, s, FINISH_LENGTH);
 }
@@ -222,8 +258,10 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
     int32_t *last = pass->source_host + pass->max_rows;
     for (int i = 0; i < pass->n_planned; i++) {
         struct planned *p = &pass->plan[i];
-        if (p->n_ids == p->n_rows && p->sequence->n_cached < p->sequence->n_prompt)
+        if (p->n_ids == p->n_rows && p->sequence->n_cached < p->sequence->n_prompt) {
             trace_prompt(e, p->sequence, tensor_rows(x, p->first_row, p->n_rows));
+            score_prompt(e, p->sequence, tensor_rows(x, p->first_row, p->n_rows));
+        }
         if (p->n_ids < p->n_rows || !settle_fed(e, p))
             continue;
         last[n] = p->first_row + p->n_rows - 1;

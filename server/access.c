@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_SECONDS = 86400, MOST_WAIT = 3600 };
+enum { MOST_SECONDS = 86400 };
 
 static void check_key(struct exchange *x, const char *authorization, struct http_error *e)
 {
@@ -31,7 +31,7 @@ static void check_rate(struct exchange *x, struct http_error *e)
         return;
     http_error_set(e, PROBLEM_BUSY, NULL, "this key's limit of %s a minute is reached; try again in %.0f s",
                    limit, ceil(wait));
-    e->retry_after = wait < 1 ? 1 : wait > MOST_WAIT ? MOST_WAIT : (int)ceil(wait);
+    e->retry_after = http_retry_seconds(wait);
 }
 
 static void set_deadline(struct exchange *x, const char *timeout, struct http_error *e)

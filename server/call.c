@@ -55,6 +55,8 @@ static void answer(struct call *c)
             return;
         }
     }
+    if (c->reply)
+        c->exchange->queue_place = reply_first_place(c->reply);
     if (c->error.problem != PROBLEM_NONE)
         exchange_fail(c->exchange, &c->error);
     else

@@ -1,5 +1,7 @@
 #include "server/chat_choice.h"
 
+#include "engine/text/utf8.h"
+
 #include <string.h>
 
 enum { MAX_CONTENT_BYTES = 512 << 20 };
@@ -73,6 +75,7 @@ enum status chat_choice_feed(struct chat_choice *h, const struct event *e, json_
         h->finish = h->text.stopped ? FINISH_STOP : e->finish;
         h->ended = true;
         return STATUS_OK;
+    case EVENT_PROMPT:
     case EVENT_SCALE:
     case EVENT_FAILED: return STATUS_OK; /* the reply's, not the choice's */
     }
@@ -95,8 +98,7 @@ static void end_text(struct chat_choice *h)
     int64_t start = h->part_character;
     if (length == 0)
         return;
-    for (size_t i = 0; i < length; i++)
-        h->part_character += ((unsigned char)text[i] & 0xC0) != 0x80;
+    h->part_character += (int64_t)utf8_count(text, length);
     h->part_from = h->text.shown;
     if (h->request->format == MIXED_IMAGES)
         json_array_append_new(h->parts, json_pack("{s:s, s:I, s:I}", "type", "text", "start",

@@ -245,6 +245,9 @@ static enum status submit(struct chat_reply *c, struct error *err)
     struct engine *engine = server_engine(c->call.exchange->server);
     if (reply_open(&c->call.reply, c->call.exchange, c->request.choices, err))
         return err->status;
+    if (reply_reserve(c->call.reply, reply_most_tokens(engine, c->request.request, c->request.choices),
+                      &c->call.error))
+        return error_set(err, STATUS_BUSY, "%s", c->call.error.message);
     if (c->request.progress)
         reply_want_scales(c->call.reply);
     for (int i = 0; i < c->request.choices; i++)

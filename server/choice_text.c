@@ -29,50 +29,30 @@ void choice_text_init(struct choice_text *c, const struct tokenizer *tokenizer, 
     *c = (struct choice_text){.tokenizer = tokenizer, .stops = stops, .logprobs = logprobs};
     c->stream = text_stream_open(tokenizer, true);
     buffer_init(&c->text, MAX_TEXT_BYTES);
-    c->entries = json_array();
 }
 
 void choice_text_release(struct choice_text *c)
 {
     text_stream_close(c->stream);
     buffer_release(&c->text);
-    json_decref(c->entries);
-    free(c->entry_at);
+    for (size_t i = 0; i < c->n_rated; i++)
+        free(c->rated[i].top);
+    free(c->rated);
     *c = (struct choice_text){0};
 }
 
-/* {"token", "logprob", "bytes"} */
-static json_t *token_json(const struct choice_text *c, int32_t id, float logprob)
+static void rate_token(struct choice_text *c, const struct event *e)
 {
-    struct buffer bytes, text;
-    buffer_init(&bytes, 65536);
-    buffer_init(&text, 262144);
-    tokenizer_token_bytes(c->tokenizer, id, &bytes);
-    utf8_append_lossy(&text, bytes.data ? bytes.data : "", bytes.length);
-    json_t *list = json_array();
-    for (size_t i = 0; i < bytes.length; i++)
-        json_array_append_new(list, json_integer((unsigned char)bytes.data[i]));
-    json_t *entry = json_object();
-    json_object_set_new(entry, "token", json_stringn(text.data ? text.data : "", text.length));
-    json_object_set_new(entry, "logprob", json_real(isfinite(logprob) ? (double)logprob : -9999.0));
-    json_object_set_new(entry, "bytes", list);
-    buffer_release(&bytes);
-    buffer_release(&text);
-    return entry;
-}
-
-static void add_logprobs(struct choice_text *c, const struct event *e)
-{
-    json_t *entry = token_json(c, e->id, e->logprob), *top = json_array();
-    for (int i = 0; i < e->n_top; i++)
-        json_array_append_new(top, token_json(c, e->top[i].id, e->top[i].logprob));
-    json_object_set_new(entry, "top_logprobs", top);
-    if (c->n_entries == c->entry_capacity) {
-        c->entry_capacity = c->entry_capacity ? 2 * c->entry_capacity : 16;
-        c->entry_at = xrealloc(c->entry_at, c->entry_capacity * sizeof c->entry_at[0]);
+    if (c->n_rated == c->rated_capacity) {
+        c->rated_capacity = c->rated_capacity ? 2 * c->rated_capacity : 16;
+        c->rated = xrealloc(c->rated, c->rated_capacity * sizeof c->rated[0]);
     }
-    c->entry_at[c->n_entries++] = c->text.length;
-    json_array_append_new(c->entries, entry);
+    struct rated_token *t = &c->rated[c->n_rated++];
+    *t = (struct rated_token){c->text.length, e->id, e->logprob, NULL, e->n_top};
+    if (e->n_top == 0)
+        return;
+    t->top = xmalloc((size_t)e->n_top * sizeof t->top[0]);
+    memcpy(t->top, e->top, (size_t)e->n_top * sizeof t->top[0]);
 }
 
 /* The first stop string in text[from..), or the text's length. */
@@ -128,7 +108,7 @@ void choice_text_push(struct choice_text *c, const struct event *e)
     if (c->stopped)
         return;
     if (c->logprobs)
-        add_logprobs(c, e);
+        rate_token(c, e);
     text_stream_push(c->stream, e->id, &c->text);
     look_for_stops(c);
 }
@@ -143,73 +123,108 @@ void choice_text_flush(struct choice_text *c, bool at_end)
     c->shown = c->text.length;
 }
 
-json_t *choice_text_take_logprobs(struct choice_text *c, bool at_end)
+/* ---- log-probabilities as JSON ---- */
+
+/* A token may be a part of a character: the bytes tell it all. */
+static json_t *token_json(const struct choice_text *c, int32_t id, json_t **bytes_json)
 {
-    size_t n = 0;
-    while (n < c->n_entries && ((at_end && !c->stopped) || c->entry_at[n] < c->shown))
-        n++;
-    json_t *taken = json_array();
-    for (size_t i = 0; i < n; i++)
-        json_array_append(taken, json_array_get(c->entries, i));
-    if (n == 0)
-        return taken;
-    json_t *rest = json_array();
-    for (size_t i = n; i < c->n_entries; i++)
-        json_array_append(rest, json_array_get(c->entries, i));
-    json_decref(c->entries);
-    c->entries = rest;
-    memmove(c->entry_at, c->entry_at + n, (c->n_entries - n) * sizeof c->entry_at[0]);
-    c->n_entries -= n;
-    return taken;
+    struct buffer bytes, text;
+    buffer_init(&bytes, 65536);
+    buffer_init(&text, 262144);
+    tokenizer_token_bytes(c->tokenizer, id, &bytes);
+    utf8_append_lossy(&text, bytes.data ? bytes.data : "", bytes.length);
+    for (size_t i = 0; bytes_json && i < bytes.length; i++)
+        json_array_append_new(*bytes_json, json_integer((unsigned char)bytes.data[i]));
+    json_t *json = json_stringn(text.data ? text.data : "", text.length);
+    buffer_release(&bytes);
+    buffer_release(&text);
+    return json;
 }
 
-static size_t count_characters(const char *text, size_t from, size_t to)
+static json_t *logprob_json(float logprob)
+{
+    return isnan(logprob) ? json_null() : json_real(isfinite(logprob) ? (double)logprob : -9999.0);
+}
+
+/* {"token", "logprob", "bytes"} */
+static json_t *entry_json(const struct choice_text *c, int32_t id, float logprob)
+{
+    json_t *bytes = json_array(), *token = token_json(c, id, &bytes);
+    return json_pack("{s:o, s:o, s:o}", "token", token, "logprob", logprob_json(logprob), "bytes", bytes);
+}
+
+static json_t *rated_json(const struct choice_text *c, const struct rated_token *t)
+{
+    json_t *entry = entry_json(c, t->id, t->logprob), *top = json_array();
+    for (int i = 0; i < t->n_top; i++)
+        json_array_append_new(top, entry_json(c, t->top[i].id, t->top[i].logprob));
+    json_object_set_new(entry, "top_logprobs", top);
+    return entry;
+}
+
+/* How many rated tokens may be shown by now. */
+static size_t count_shown(const struct choice_text *c, bool at_end)
 {
     size_t n = 0;
-    for (size_t i = from; i < to; i++)
-        n += ((unsigned char)text[i] & 0xC0) != 0x80;
+    while (n < c->n_rated && ((at_end && !c->stopped) || c->rated[n].at < c->shown))
+        n++;
     return n;
 }
 
-/* {token: logprob} of the likeliest and of the chosen one. */
-static json_t *legacy_top(json_t *entry)
+static void drop_rated(struct choice_text *c, size_t n)
 {
-    json_t *map = json_object(), *top = json_object_get(entry, "top_logprobs");
-    json_object_set(map, json_string_value(json_object_get(entry, "token")),
-                    json_object_get(entry, "logprob"));
-    for (size_t i = json_array_size(top); i-- > 0;) { /* of tokens spelt the same, the likeliest stays */
-        json_t *t = json_array_get(top, i);
-        json_object_set(map, json_string_value(json_object_get(t, "token")), json_object_get(t, "logprob"));
-    }
+    for (size_t i = 0; i < n; i++)
+        free(c->rated[i].top);
+    c->n_rated -= n;
+    memmove(c->rated, c->rated + n, c->n_rated * sizeof c->rated[0]);
+}
+
+json_t *choice_text_take_logprobs(struct choice_text *c, bool at_end)
+{
+    size_t n = count_shown(c, at_end);
+    json_t *taken = json_array();
+    for (size_t i = 0; i < n; i++)
+        json_array_append_new(taken, rated_json(c, &c->rated[i]));
+    if (n > 0)
+        drop_rated(c, n);
+    return taken;
+}
+
+static void set_logprob(json_t *map, const struct choice_text *c, int32_t id, float logprob)
+{
+    json_t *token = token_json(c, id, NULL);
+    json_object_set_new(map, json_string_value(token), logprob_json(logprob));
+    json_decref(token);
+}
+
+/* {token: logprob} of the likeliest and of the one that stands there. */
+static json_t *legacy_top(const struct choice_text *c, const struct rated_token *t)
+{
+    if (isnan(t->logprob))
+        return json_null();
+    json_t *map = json_object();
+    set_logprob(map, c, t->id, t->logprob);
+    for (int i = t->n_top; i-- > 0;) /* of tokens spelt the same, the likeliest stays */
+        set_logprob(map, c, t->top[i].id, t->top[i].logprob);
     return map;
 }
 
 json_t *choice_text_take_legacy_logprobs(struct choice_text *c, bool at_end, size_t *offset)
 {
-    size_t n_before = c->n_entries;
-    if (n_before == 0)
+    size_t n = count_shown(c, at_end);
+    if (n == 0)
         return json_null();
-    size_t *at = xmalloc(n_before * sizeof at[0]);
-    memcpy(at, c->entry_at, n_before * sizeof at[0]);
-    json_t *entries = choice_text_take_logprobs(c, at_end), *entry;
     json_t *tokens = json_array(), *logprobs = json_array(), *top = json_array(), *offsets = json_array();
-    size_t i;
-    json_array_foreach(entries, i, entry)
-    {
-        *offset += at[i] > c->counted ? count_characters(c->text.data, c->counted, at[i]) : 0;
-        c->counted = at[i];
-        json_array_append(tokens, json_object_get(entry, "token"));
-        json_array_append(logprobs, json_object_get(entry, "logprob"));
-        json_array_append_new(top, legacy_top(entry));
+    for (size_t i = 0; i < n; i++) {
+        const struct rated_token *t = &c->rated[i];
+        *offset += t->at > c->counted ? utf8_count(c->text.data + c->counted, t->at - c->counted) : 0;
+        c->counted = t->at;
+        json_array_append_new(tokens, token_json(c, t->id, NULL));
+        json_array_append_new(logprobs, logprob_json(t->logprob));
+        json_array_append_new(top, legacy_top(c, t));
         json_array_append_new(offsets, json_integer((json_int_t)*offset));
     }
-    bool none = json_array_size(entries) == 0;
-    json_t *json = json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logprobs,
-                             "top_logprobs", top, "text_offset", offsets);
-    json_decref(entries);
-    free(at);
-    if (!none)
-        return json;
-    json_decref(json);
-    return json_null();
+    drop_rated(c, n);
+    return json_pack("{s:o, s:o, s:o, s:o}", "tokens", tokens, "token_logprobs", logprobs, "top_logprobs",
+                     top, "text_offset", offsets);
 }

@@ -18,6 +18,15 @@ struct stop_list {
 void stop_list_add(struct stop_list *, const char *text, size_t length); /* at most MAX_STOPS */
 void stop_list_release(struct stop_list *);
 
+/* A token whose log-probabilities are yet to be shown. */
+struct rated_token {
+    size_t at; /* where in the text it began */
+    int32_t id;
+    float logprob;             /* NAN: nothing came before it that could say how likely it was */
+    struct token_logprob *top; /* [n_top], malloc'ed */
+    int n_top;
+};
+
 struct choice_text {
     const struct tokenizer *tokenizer;
     const struct stop_list *stops;
@@ -26,9 +35,8 @@ struct choice_text {
     struct buffer text; /* all so far; text[0..shown) may be shown */
     size_t shown;
     bool stopped;     /* a stop string was found; what follows is not looked at */
-    json_t *entries;  /* log-probabilities held back: [token, logprob, bytes, top_logprobs] objects */
-    size_t *entry_at; /* where in the text each one's token began */
-    size_t n_entries, entry_capacity;
+    struct rated_token *rated; /* [n_rated] held back */
+    size_t n_rated, rated_capacity;
     size_t counted; /* bytes of text whose characters the caller of take_legacy_logprobs knows */
 };
 
@@ -40,15 +48,15 @@ void choice_text_release(struct choice_text *);
 /* The text goes on where a prompt that ends in this id left off: a tokenizer that drops the first token's
  * space must not drop it here. Before the first push. */
 void choice_text_follow(struct choice_text *, int32_t id);
-/* Takes an EVENT_TOKEN. */
+/* Takes an EVENT_TOKEN or EVENT_PROMPT. */
 void choice_text_push(struct choice_text *, const struct event *);
 /* A picture or the end has come: nothing that was held back can become a stop string any more. */
 void choice_text_flush(struct choice_text *, bool at_end);
 /* The log-probabilities of the text shown so far that were not taken yet, as a new array (perhaps empty). */
 json_t *choice_text_take_logprobs(struct choice_text *, bool at_end);
 /* The same as {"tokens", "token_logprobs", "top_logprobs", "text_offset"}, as /v1/completions has it; null
- * when there are none. *offset: where in the reply's text, in characters, the last taken token begins; 0
- * before the first call. */
+ * when there are none. *offset: where in the reply's text, in characters, the last taken token begins; before
+ * the first call: where this text does. */
 json_t *choice_text_take_legacy_logprobs(struct choice_text *, bool at_end, size_t *offset);
 
 #endif

@@ -2,20 +2,24 @@
 
 #include "base/clock.h"
 #include "base/memory.h"
+#include "engine/text/utf8.h"
 #include "server/call.h"
 #include "server/sse.h"
 #include "server/state.h"
 
+#include <math.h>
 #include <stdlib.h>
 
 struct completion {
     struct choice_text text;
-    size_t given; /* bytes of text handed out in pieces */
+    struct choice_text prompt; /* with `echo` and `logprobs`: its tokens, as they come before the reply's */
+    bool echoed;               /* the prompt was sent */
+    size_t given;              /* bytes of text handed out in pieces */
     bool ended;
     enum finish_reason finish;
     struct usage usage;
-    int tokens;    /* that came, for a choice cut short by a stop string */
-    size_t offset; /* in characters, of the text that logprobs were given for */
+    int tokens;                   /* that came, for a choice cut short by a stop string */
+    size_t prompt_offset, offset; /* in characters, of the text that logprobs were given for */
 };
 
 struct completion_reply {
@@ -31,8 +35,10 @@ static void completion_close(void *context)
 {
     struct completion_reply *c = context;
     reply_close(c->call.reply);
-    for (int i = 0; c->choice && i < c->n; i++)
+    for (int i = 0; c->choice && i < c->n; i++) {
         choice_text_release(&c->choice[i].text);
+        choice_text_release(&c->choice[i].prompt);
+    }
     free(c->choice);
     completion_request_release(&c->request);
     free(c);
@@ -100,10 +106,46 @@ static void send_choice(struct completion_reply *c, json_t *choice)
     send_chunk(c, choices, NULL);
 }
 
+static bool rates_prompts(const struct completion_reply *c)
+{
+    return c->request.echo && c->request.logprobs;
+}
+
+static json_t *take_prompt_logprobs(const struct completion_reply *c, struct completion *h)
+{
+    if (!rates_prompts(c))
+        return json_null();
+    choice_text_flush(&h->prompt, true);
+    return choice_text_take_legacy_logprobs(&h->prompt, true, &h->prompt_offset);
+}
+
 static json_t *take_logprobs(const struct completion_reply *c, struct completion *h)
 {
     return c->request.logprobs ? choice_text_take_legacy_logprobs(&h->text, h->ended, &h->offset)
                                : json_null();
+}
+
+/* The prompt's in front, where they were asked for. */
+static json_t *take_all_logprobs(const struct completion_reply *c, struct completion *h)
+{
+    static const char *const names[] = {"tokens", "token_logprobs", "top_logprobs", "text_offset"};
+    json_t *all = take_prompt_logprobs(c, h), *rest = take_logprobs(c, h);
+    if (!json_is_object(all))
+        return rest;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && json_is_object(rest); i++)
+        json_array_extend(json_object_get(all, names[i]), json_object_get(rest, names[i]));
+    json_decref(rest);
+    return all;
+}
+
+static void send_prompt(struct completion_reply *c, int index)
+{
+    struct completion *h = &c->choice[index];
+    const struct completion_prompt *p = prompt_of(c, index);
+    if (h->echoed)
+        return;
+    h->echoed = true;
+    send_choice(c, choice_json(index, json_stringn(p->text, p->length), take_prompt_logprobs(c, h), NULL));
 }
 
 /* Sends what the choice may show by now. */
@@ -128,6 +170,10 @@ static void completion_feed(void *context, const struct reply_event *e)
         http_error_from(&c->call.error, e->event.error, NULL);
         return;
     }
+    if (e->event.type == EVENT_PROMPT) {
+        choice_text_push(&h->prompt, &e->event);
+        return;
+    }
     if (e->event.type == EVENT_TOKEN) {
         h->tokens++;
         choice_text_push(&h->text, &e->event);
@@ -140,17 +186,18 @@ static void completion_feed(void *context, const struct reply_event *e)
     }
     if (h->text.stopped)
         reply_cancel(c->call.reply, e->choice);
-    if (c->request.stream)
-        send_text(c, e->choice);
+    if (!c->request.stream)
+        return;
+    if (c->request.echo)
+        send_prompt(c, e->choice);
+    send_text(c, e->choice);
 }
 
 static void completion_begin(void *context)
 {
     struct completion_reply *c = context;
-    for (int i = 0; c->request.echo && i < c->n; i++) {
-        const struct completion_prompt *p = prompt_of(c, i);
-        send_choice(c, choice_json(i, json_stringn(p->text, p->length), json_null(), NULL));
-    }
+    for (int i = 0; c->request.echo && !rates_prompts(c) && i < c->n; i++)
+        send_prompt(c, i);
 }
 
 static void completion_end(void *context)
@@ -181,7 +228,7 @@ static void completion_answer(void *context)
     struct completion_reply *c = context;
     json_t *choices = json_array();
     for (int i = 0; i < c->n; i++)
-        json_array_append_new(choices, choice_json(i, whole_text(c, i), take_logprobs(c, &c->choice[i]),
+        json_array_append_new(choices, choice_json(i, whole_text(c, i), take_all_logprobs(c, &c->choice[i]),
                                                    finish_name(&c->choice[i])));
     json_t *json = envelope(c, choices);
     json_object_set_new(json, "usage", usage_json(c));
@@ -208,16 +255,32 @@ static struct request *request_for(struct completion_reply *c, int choice)
     return request;
 }
 
+/* The prompt's first token has no log-probability, and no event says so. */
+static void begin_prompt(struct completion *h, const struct completion_prompt *p)
+{
+    static const struct stop_list none;
+    choice_text_init(&h->prompt, h->text.tokenizer, &none, true);
+    choice_text_push(&h->prompt, &(struct event){.id = p->first_id, .logprob = NAN});
+    h->offset = utf8_count(p->text, p->length);
+}
+
 static enum status submit(struct completion_reply *c, struct error *err)
 {
     struct engine *engine = server_engine(c->call.exchange->server);
     const struct tokenizer *tokenizer = engine_tokenizer(engine);
+    int64_t most = 0;
     if (reply_open(&c->call.reply, c->call.exchange, c->n, err))
         return err->status;
     reply_share_prompts(c->call.reply, c->request.choices);
+    for (int i = 0; i < c->request.prompts; i++)
+        most += reply_most_tokens(engine, c->request.prompt[i].request, c->request.choices);
+    if (reply_reserve(c->call.reply, most, &c->call.error))
+        return error_set(err, STATUS_BUSY, "%s", c->call.error.message);
     for (int i = 0; i < c->n; i++) {
         choice_text_init(&c->choice[i].text, tokenizer, &c->request.stops, c->request.logprobs);
         choice_text_follow(&c->choice[i].text, prompt_of(c, i)->last_id);
+        if (rates_prompts(c))
+            begin_prompt(&c->choice[i], prompt_of(c, i));
         c->choice[i].usage.prompt_tokens = (int)prompt_of(c, i)->request->n_ids;
     }
     for (int i = 0; i < c->n; i++) {

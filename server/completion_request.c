@@ -8,7 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DEFAULT_TOKENS = 16, MAX_ECHO_BYTES = 16 << 20 };
+enum {
+    DEFAULT_TOKENS = 16,
+    MAX_ECHO_BYTES = 16 << 20,
+    MAX_RATED =
+        1 << 20, /* log-probabilities of all prompts together, each at most some hundred bytes as JSON */
+};
 
 /* Fields that would change the result and are not offered. */
 static void refuse_unsupported(const struct params *f, const struct completion_request *c)
@@ -23,9 +28,6 @@ static void refuse_unsupported(const struct params *f, const struct completion_r
     param_integer(f, "best_of", 1, MAX_COMPLETIONS, &best);
     if (best != c->choices)
         param_fail(f, PROBLEM_UNSUPPORTED, "best_of", "is not supported, but for the value of 'n'");
-    if (c->echo && c->logprobs)
-        param_fail(f, PROBLEM_UNSUPPORTED, "echo",
-                   "together with 'logprobs' is not supported: only chosen tokens have log-probabilities");
 }
 
 static void read_options(struct completion_request *c, const struct params *f,
@@ -48,6 +50,7 @@ static void read_options(struct completion_request *c, const struct params *f,
     param_int(f, "logprobs", 0, 20, &text->top_logprobs);
     c->top_logprobs = text->top_logprobs;
     param_bool(f, "echo", &c->echo);
+    text->prompt_logprobs = c->echo && c->logprobs;
     param_int(f, "n", 1, most_choices, &c->choices);
     refuse_unsupported(f, c);
 }
@@ -130,14 +133,22 @@ static void add_prompt(struct completion_request *c, const struct params *f, con
         return;
     }
     int left = engine_context(engine) - (int)p->request->n_ids;
-    if (left <= 0)
+    if (left < 0 || (left == 0 && model->text.max_tokens > 0))
         param_fail(f, PROBLEM_CONTEXT, "prompt", "has %zu tokens, the context holds %d", p->request->n_ids,
                    engine_context(engine));
     else if (p->request->text.max_tokens > left)
         p->request->text.max_tokens = left;
+    p->first_id = p->request->ids[0];
     p->last_id = p->request->ids[p->request->n_ids - 1];
     if (c->echo)
         keep_text(p, engine, json);
+    if (model->text.prompt_logprobs)
+        c->rated += p->request->n_ids * (size_t)(c->choices * (1 + c->top_logprobs));
+    if (c->rated > MAX_RATED)
+        param_fail(
+            f, PROBLEM_INVALID, "prompt",
+            "with 'echo' and 'logprobs' asks for over %d log-probabilities: send fewer prompts in a call",
+            (int)MAX_RATED);
 }
 
 /* A string, token ids, or an array of either. */

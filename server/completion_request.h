@@ -13,7 +13,7 @@ struct completion_prompt {
     struct request *request;
     char *text; /* what `echo` shows, malloc'ed; NULL without */
     size_t length;
-    int32_t last_id; /* the text goes on from here */
+    int32_t first_id, last_id; /* the text goes on from the last */
 };
 
 struct completion_request {
@@ -22,6 +22,7 @@ struct completion_request {
     struct stop_list stops;
     bool stream, include_usage, echo, logprobs;
     int top_logprobs;
+    size_t rated; /* log-probabilities of prompts that the answer holds */
     uint64_t seed;
 };
 

@@ -13,6 +13,7 @@
 #include "server/metrics.h"
 #include "server/route.h"
 #include "server/sse.h"
+#include "server/tls.h"
 
 #include <microhttpd.h>
 #include <stdio.h>
@@ -161,6 +162,8 @@ static void add_headers(struct MHD_Response *r, const struct exchange *x, bool s
         MHD_add_response_header(r, h->name, h->value);
     if (a->allow[0])
         MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, a->allow);
+    if (x->queue_place)
+        add_number(r, "x-queue-position", x->queue_place);
     if (a->retry_after)
         add_number(r, MHD_HTTP_HEADER_RETRY_AFTER, a->retry_after);
     if (a->cache_seconds) {
@@ -388,8 +391,10 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 {
     struct server *server = context;
     bool opened = code == MHD_CONNECTION_NOTIFY_STARTED;
-    (void)connection;
-    (void)state;
+    if (opened && server->tls)
+        *state = tls_enter(server->tls, connection);
+    else if (!opened)
+        tls_leave(*state);
     atomic_fetch_add(&server->metrics->connections, opened ? 1 : -1);
     atomic_fetch_add(&server->metrics->accepted, opened ? 1 : 0);
 }
@@ -397,7 +402,7 @@ static void on_connection(void *context, struct MHD_Connection *connection, void
 struct MHD_Daemon *connection_listen(struct server *server, int socket)
 {
     const unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL |
-                           MHD_USE_ERROR_LOG | (server->tls_cert ? MHD_USE_TLS : 0);
+                           MHD_USE_ERROR_LOG | (server->tls ? MHD_USE_TLS : 0);
     const struct MHD_OptionItem options[] = {
         {MHD_OPTION_LISTEN_SOCKET, socket, NULL},
         {MHD_OPTION_CONNECTION_LIMIT, server->options.max_connections, NULL},
@@ -405,8 +410,7 @@ struct MHD_Daemon *connection_listen(struct server *server, int socket)
         {MHD_OPTION_CONNECTION_MEMORY_LIMIT, HEADER_BYTES, NULL},
         {MHD_OPTION_THREAD_STACK_SIZE, STACK_BYTES, NULL},
         {MHD_OPTION_STRICT_FOR_CLIENT, 1, NULL},
-        {server->tls_cert ? MHD_OPTION_HTTPS_MEM_CERT : MHD_OPTION_END, 0, server->tls_cert},
-        {MHD_OPTION_HTTPS_MEM_KEY, 0, server->tls_key},
+        {server->tls ? MHD_OPTION_HTTPS_CERT_CALLBACK : MHD_OPTION_END, 0, tls_no_certificate},
         {MHD_OPTION_HTTPS_PRIORITIES, 0, (void *)TLS_PRIORITIES},
         {MHD_OPTION_END, 0, NULL},
     };

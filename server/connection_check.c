@@ -11,8 +11,8 @@
 #include <strings.h>
 
 struct headers {
-    int lengths, hosts, codings, types, origins, keys;
-    const char *length, *host, *coding, *type, *origin, *key;
+    int lengths, hosts, codings, types, origins, keys, packings;
+    const char *length, *host, *coding, *type, *origin, *key, *packing;
     bool bad_name, bad_value;
 };
 
@@ -70,6 +70,7 @@ static enum MHD_Result on_header(void *context, enum MHD_ValueKind kind, const c
     note(name, "Content-Type", value, &h->type, &h->types);
     note(name, "Origin", value, &h->origin, &h->origins);
     note(name, "Authorization", value, &h->key, &h->keys);
+    note(name, "Content-Encoding", value, &h->packing, &h->packings);
     return MHD_YES;
 }
 
@@ -130,6 +131,9 @@ void connection_check(struct MHD_Connection *connection, const struct server *se
         http_error_set(e, PROBLEM_BODY_SIZE, NULL,
                        "the body has %zu bytes, the limit is %zu (setting max-body)", *declared,
                        server->options.max_body_bytes);
+    if (h.packings && strcasecmp(h.packing, "identity") != 0)
+        http_error_set(e, PROBLEM_MEDIA_TYPE, NULL,
+                       "send the body as it is: Content-Encoding is not understood");
     if (strcmp(method, "POST") == 0 && route_takes(method, path) && !is_json(h.type) &&
         !takes_forms(path, h.type))
         http_error_set(e, PROBLEM_MEDIA_TYPE, NULL,

@@ -15,7 +15,7 @@ void cors_append_headers(struct buffer *out, const char *wanted);
 
 #define CORS_METHODS "GET, POST, DELETE, OPTIONS"
 #define CORS_EXPOSED                                                                                         \
-    "x-request-id, openai-processing-ms, retry-after, x-ratelimit-limit-requests, "                          \
+    "x-request-id, openai-processing-ms, retry-after, x-queue-position, x-ratelimit-limit-requests, "        \
     "x-ratelimit-limit-tokens, "                                                                             \
     "x-ratelimit-remaining-requests, x-ratelimit-remaining-tokens, x-ratelimit-reset-requests, "             \
     "x-ratelimit-reset-tokens"

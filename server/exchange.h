@@ -62,6 +62,7 @@ struct exchange {
     int route;           /* of route.h, by path and method */
     struct api_key *key; /* whose it is, held; NULL where none is needed */
     struct meter *meter; /* what its work took, held; NULL before any */
+    int queue_place;     /* the call's in the engine's queue when it had waited for a moment; 0: it never waited */
     int64_t deadline_ns; /* the engine's answer comes by then or not at all; 0 = none */
 };
 

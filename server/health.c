@@ -73,6 +73,10 @@ bool refuse_unready(struct exchange *x)
     } else if (!server_engine(x->server)) {
         loading_problem(x->server, &e);
         answer_not_ready(x, "loading", &e);
+    } else if (server_has_lost_device(x->server)) {
+        http_error_set(&e, PROBLEM_DEVICE, NULL,
+                       "the device that computes has failed for good; the server must be started anew");
+        answer_not_ready(x, "device_lost", &e);
     }
     return e.problem != PROBLEM_NONE;
 }
@@ -101,8 +105,13 @@ void endpoint_health(struct exchange *x, const char *rest)
                                   "running", s.running, "waiting", s.waiting));
 }
 
+/* Only what starting anew mends makes it dead. */
 void endpoint_live(struct exchange *x, const char *rest)
 {
     (void)rest;
+    if (server_has_lost_device(x->server)) {
+        refuse_unready(x);
+        return;
+    }
     exchange_reply_json(x, 200, json_pack("{s:s}", "status", "live"));
 }

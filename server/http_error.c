@@ -6,9 +6,12 @@
 
 #include <assert.h>
 #include <jansson.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+
+enum { MOST_WAIT_SECONDS = 3600 };
 
 static const struct {
     int status;
@@ -36,6 +39,7 @@ static const struct {
     [PROBLEM_LOADING] = {503, "service_unavailable", "loading", 2},
     [PROBLEM_DRAINING] = {503, "service_unavailable", "draining", 5},
     [PROBLEM_STUCK] = {503, "service_unavailable", "engine_stuck", 10},
+    [PROBLEM_DEVICE] = {503, "service_unavailable", "device_lost", 30},
     [PROBLEM_TIMEOUT] = {504, "server_error", "timeout", 0},
 };
 
@@ -70,6 +74,11 @@ enum problem http_error_from(struct http_error *e, const struct error *err, cons
     }
     log_error("a request failed: %s", err->message);
     return http_error_set(e, PROBLEM_SERVER, NULL, "the model failed while working on this request");
+}
+
+int http_retry_seconds(double wait)
+{
+    return wait < 1 ? 1 : wait > MOST_WAIT_SECONDS ? MOST_WAIT_SECONDS : (int)ceil(wait);
 }
 
 int http_error_status(const struct http_error *e)

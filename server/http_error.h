@@ -30,6 +30,7 @@ enum problem {
     PROBLEM_LOADING,
     PROBLEM_DRAINING,
     PROBLEM_STUCK,   /* the engine has stopped moving */
+    PROBLEM_DEVICE,  /* the engine's device is lost */
     PROBLEM_TIMEOUT, /* the request's own deadline */
     N_PROBLEMS,
 };
@@ -49,6 +50,8 @@ enum problem http_error_set(struct http_error *, enum problem, const char *param
  * NULL. */
 enum problem http_error_from(struct http_error *, const struct error *, const char *param);
 
+/* What `retry-after` says of a time to wait: whole seconds, 1 to an hour. */
+int http_retry_seconds(double wait);
 int http_error_status(const struct http_error *);      /* 400, ... */
 int http_error_retry_after(const struct http_error *); /* seconds; 0 = no such header */
 

@@ -127,6 +127,7 @@ static void image_feed(void *context, const struct reply_event *e)
     if (c->call.error.problem != PROBLEM_NONE || c->has_ended[e->choice])
         return;
     switch (e->event.type) {
+    case EVENT_PROMPT:
     case EVENT_TOKEN:
     case EVENT_SCALE: return;
     case EVENT_PREVIEW:
@@ -174,6 +175,9 @@ static enum status submit(struct image_reply *c, struct error *err)
     struct engine *engine = server_engine(c->call.exchange->server);
     if (reply_open(&c->call.reply, c->call.exchange, c->request.pictures, err))
         return err->status;
+    int64_t most = reply_most_tokens(engine, c->request.request, c->request.pictures);
+    if (reply_reserve(c->call.reply, most, &c->call.error))
+        return error_set(err, STATUS_BUSY, "%s", c->call.error.message);
     for (int i = 0; i < c->request.pictures; i++) {
         bool last = i == c->request.pictures - 1;
         struct request *request = last ? c->request.request : request_copy(c->request.request);

@@ -1,20 +1,13 @@
 #include "server/image_request.h"
 
 #include "engine/prompt.h"
+#include "engine/text/utf8.h"
 #include "server/chat_request.h"
 #include "server/state.h"
 
 #include <string.h>
 
 enum { MOST_PICTURES = 10, MOST_PREVIEWS = 9, MOST_CHARACTERS = 32000 };
-
-static size_t count_characters(const char *s, size_t length)
-{
-    size_t n = 0;
-    for (size_t i = 0; i < length; i++)
-        n += ((unsigned char)s[i] & 0xC0) != 0x80;
-    return n;
-}
 
 /* Presets of sampling. What the request says itself wins. */
 static void read_quality(struct image_request *r, const struct params *f)
@@ -72,7 +65,7 @@ static void build_prompt(struct image_request *r, const struct engine *engine, c
     param_string(f, "prompt", &text, &length);
     if (!text || length == 0)
         param_fail(f, PROBLEM_INVALID, "prompt", "must be a text that says what to draw");
-    else if (count_characters(text, length) > MOST_CHARACTERS)
+    else if (utf8_count(text, length) > MOST_CHARACTERS)
         param_fail(f, PROBLEM_INVALID, "prompt", "must have at most %d characters", MOST_CHARACTERS);
     if (f->error->problem != PROBLEM_NONE)
         return;

@@ -38,8 +38,18 @@ static bool within_limits(const char *s, size_t n, struct http_error *e)
     return true;
 }
 
+/* Some write one in front of a text's first character. */
+static void skip_byte_order_mark(const char **text, size_t *length)
+{
+    if (*length < 3 || memcmp(*text, "\xEF\xBB\xBF", 3) != 0)
+        return;
+    *text += 3;
+    *length -= 3;
+}
+
 json_t *json_read_body(const char *body, size_t length, struct http_error *e)
 {
+    skip_byte_order_mark(&body, &length);
     if (length == 0) {
         http_error_set(e, PROBLEM_JSON, NULL, "the body is empty; send a JSON object");
         return NULL;
@@ -49,8 +59,11 @@ json_t *json_read_body(const char *body, size_t length, struct http_error *e)
     json_error_t where;
     json_t *root = json_loadb(body, length, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY, &where);
     if (!root) {
+        bool nul =
+            json_error_code(&where) == json_error_null_character; /* the library speaks of its flags there */
         http_error_set(e, PROBLEM_JSON, NULL, "the body is not valid JSON: line %d, column %d (byte %d): %s",
-                       where.line, where.column, where.position, where.text);
+                       where.line, where.column, where.position,
+                       nul ? "\\u0000 is not allowed in a string" : where.text);
         return NULL;
     }
     if (!json_is_object(root)) {

@@ -17,6 +17,8 @@
 
 enum { MAX_KEY = 256, MAX_NAME = 64, MAX_KEYS = 10000, SHORT_KEY = 16 };
 
+_Static_assert((int)KEY_DIGEST_BYTES == (int)SHA256_BYTES, "digests of keys are SHA-256");
+
 struct api_key {
     atomic_int owners;
     uint8_t digest[SHA256_BYTES];
@@ -67,15 +69,23 @@ static void list_release(struct key_list *list)
     *list = (struct key_list){0};
 }
 
+/* Not inlined: a caller who only asks for nothing or something could be given an early end. */
+__attribute__((noinline)) unsigned key_difference(const uint8_t a[KEY_DIGEST_BYTES],
+                                                  const uint8_t b[KEY_DIGEST_BYTES])
+{
+    unsigned bits = 0;
+    for (int i = 0; i < KEY_DIGEST_BYTES; i++)
+        bits |= (unsigned)(a[i] ^ b[i]);
+    return bits;
+}
+
 /* No early end: the time says nothing of how many bytes were right, nor of which key it was. */
 static struct api_key *list_find(const struct key_list *list, const uint8_t digest[SHA256_BYTES])
 {
     struct api_key *found = NULL;
     for (int i = 0; i < list->n; i++) {
-        unsigned different = 0;
-        for (int b = 0; b < SHA256_BYTES; b++)
-            different |= (unsigned)(list->key[i]->digest[b] ^ digest[b]);
-        found = different ? found : list->key[i];
+        bool same = key_difference(list->key[i]->digest, digest) == 0;
+        found = same ? list->key[i] : found;
     }
     return found;
 }
@@ -242,21 +252,28 @@ enum status key_ring_open(struct key_ring **out, const struct key_options *o, st
     return STATUS_OK;
 }
 
-/* What was spent under the old list stays spent under the new one. */
+/* A key that stays is the same one under the new list, with the new limits: what it spent stays spent, and
+ * calls under way give back to it. One that has another name now is a new key with the old one's allowances.
+ */
 static void carry_over(const struct key_list *from, const struct key_list *to)
 {
     int64_t now = clock_ns();
     for (int i = 0; i < to->n; i++) {
         struct api_key *k = to->key[i], *old = list_find(from, k->digest);
-        int requests = k->requests.per_minute, tokens = k->tokens.per_minute;
         if (!old)
             continue;
         pthread_mutex_lock(&old->lock);
-        k->requests = old->requests;
-        k->tokens = old->tokens;
+        rate_change(&old->requests, k->requests.per_minute, now);
+        rate_change(&old->tokens, k->tokens.per_minute, now);
+        struct rate requests = old->requests, tokens = old->tokens;
         pthread_mutex_unlock(&old->lock);
-        rate_change(&k->requests, requests, now);
-        rate_change(&k->tokens, tokens, now);
+        if (strcmp(old->name, k->name) == 0) {
+            to->key[i] = api_key_hold(old);
+            api_key_drop(k);
+        } else {
+            k->requests = requests;
+            k->tokens = tokens;
+        }
     }
 }
 
@@ -341,10 +358,24 @@ bool api_key_admit(struct api_key *k, double *wait_seconds, const char **limit)
     return admitted;
 }
 
-void api_key_spend(struct api_key *k, int64_t tokens)
+bool api_key_reserve(struct api_key *k, int64_t *tokens, double *wait_seconds)
+{
+    int64_t now = clock_ns();
+    pthread_mutex_lock(&k->lock);
+    if (k->tokens.per_minute && *tokens > k->tokens.per_minute)
+        *tokens = k->tokens.per_minute;
+    *wait_seconds = rate_wait(&k->tokens, (double)*tokens, now);
+    bool reserved = *wait_seconds <= 0;
+    if (reserved)
+        rate_spend(&k->tokens, (double)*tokens, now);
+    pthread_mutex_unlock(&k->lock);
+    return reserved;
+}
+
+void api_key_settle(struct api_key *k, int64_t reserved, int64_t used)
 {
     pthread_mutex_lock(&k->lock);
-    rate_spend(&k->tokens, (double)tokens, clock_ns());
+    rate_spend(&k->tokens, (double)(used - reserved), clock_ns());
     pthread_mutex_unlock(&k->lock);
 }
 

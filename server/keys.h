@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+enum { KEY_DIGEST_BYTES = 32 };
+
 struct key_ring;
 struct api_key; /* counted */
 
@@ -27,6 +29,9 @@ bool key_ring_is_locked(struct key_ring *);
 /* The key in the value of an Authorization header ("Bearer KEY"), to be dropped; NULL when it is none of
  * ours. Takes as long for a key that is nearly right as for any other. */
 struct api_key *key_ring_find(struct key_ring *, const char *authorization);
+/* The bits in which two SHA-256 digests differ, those of all their bytes joined; 0: they are the same. Every byte is looked
+ * at, whatever those before it were. */
+unsigned key_difference(const uint8_t a[KEY_DIGEST_BYTES], const uint8_t b[KEY_DIGEST_BYTES]);
 struct api_key *api_key_hold(struct api_key *); /* accepts and returns NULL */
 void api_key_drop(struct api_key *);            /* accepts NULL */
 
@@ -38,8 +43,12 @@ void api_key_salt(const struct api_key *, uint8_t salt[KEY_SALT_BYTES]);
 
 /* Counts one request: true. Over a limit: false, *wait is when to try again and *limit says which. */
 bool api_key_admit(struct api_key *, double *wait_seconds, const char **limit);
-/* Counts tokens that were read or written. */
-void api_key_spend(struct api_key *, int64_t tokens);
+/* Takes what a call may use at most, so that calls side by side cannot overdraw: true. *tokens is cut to a minute's worth:
+ * a call that may use more than that waits until all of it is there. Over the limit: false, nothing is taken, and *wait is
+ * when to try again if nothing is given back before. */
+bool api_key_reserve(struct api_key *, int64_t *tokens, double *wait_seconds);
+/* The call has ended: what it did not use goes back. */
+void api_key_settle(struct api_key *, int64_t reserved, int64_t used);
 
 /* What x-ratelimit-* headers tell. */
 struct key_rate {

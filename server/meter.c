@@ -15,6 +15,8 @@ struct meter {
     int64_t arrived_ns;
     pthread_mutex_t lock;
     struct meter_totals totals;
+    int64_t reserved, used; /* of the key's allowance, until settled */
+    int running;            /* engine requests that have not ended */
 };
 
 struct meter *meter_open(struct metrics *metrics, struct api_key *key, int64_t arrived_ns)
@@ -35,10 +37,29 @@ struct meter *meter_hold(struct meter *m)
     return m;
 }
 
+static void settle(struct meter *m)
+{
+    if (m->key)
+        api_key_settle(m->key, m->reserved, m->used);
+    m->reserved = m->used = 0;
+}
+
+bool meter_reserve(struct meter *m, int64_t most, int requests, double *wait_seconds)
+{
+    if (m->key && !api_key_reserve(m->key, &most, wait_seconds))
+        return false;
+    pthread_mutex_lock(&m->lock);
+    m->reserved = most;
+    m->running = requests;
+    pthread_mutex_unlock(&m->lock);
+    return true;
+}
+
 void meter_drop(struct meter *m)
 {
     if (!m || atomic_fetch_sub(&m->owners, 1) > 1)
         return;
+    settle(m); /* some of its requests were never begun, perhaps */
     metrics_drop(m->metrics);
     api_key_drop(m->key);
     pthread_mutex_destroy(&m->lock);
@@ -56,10 +77,11 @@ void meter_prompt(struct meter *m, int tokens)
 {
     pthread_mutex_lock(&m->lock);
     m->totals.prompt_tokens += tokens;
+    m->used += tokens;
+    if (m->running == 0) /* its replies have ended already */
+        settle(m);
     pthread_mutex_unlock(&m->lock);
     atomic_fetch_add(&m->metrics->prompt_tokens, (uint_least64_t)tokens);
-    if (m->key)
-        api_key_spend(m->key, tokens);
 }
 
 static void note_begin(struct meter_choice *c, int64_t begun_ns)
@@ -106,8 +128,9 @@ static void note_end(struct meter_choice *c, const struct event *e, int64_t now)
             m->totals.cached_tokens = e->usage.cached_tokens;
         }
     }
-    if (m->key)
-        api_key_spend(m->key, c->tokens);
+    m->used += c->tokens;
+    if (--m->running == 0)
+        settle(m);
 }
 
 static void note_token(struct meter_choice *c, int64_t now)
@@ -151,6 +174,7 @@ void meter_event(struct meter_choice *c, const struct event *e)
     if (!c->begun && e->begun_ns)
         note_begin(c, e->begun_ns);
     switch (e->type) {
+    case EVENT_PROMPT: break;
     case EVENT_TOKEN: note_token(c, now); break;
     case EVENT_SCALE: note_scale(c, e, now); break;
     case EVENT_PREVIEW: break;

@@ -30,6 +30,9 @@ struct meter_choice {
     bool begun, last_was_token;
 };
 
+/* Takes from the key's allowance what the call's engine requests, so many, may use at most, prompts included; what they do
+ * not use goes back when the last of them has ended. False: that is over the limit, *wait_seconds from now it need not be. */
+bool meter_reserve(struct meter *, int64_t most, int requests, double *wait_seconds);
 /* A prompt that the engine has taken; told once for the choices that share it. */
 void meter_prompt(struct meter *, int tokens);
 /* An event of the engine's, in order. */

@@ -145,6 +145,13 @@ static void append_engine(struct buffer *b, const struct engine_status *s)
     counter(b, "vargpt_steps_total", "Forward passes of the language model.", s->steps);
     counter(b, "vargpt_interludes_total", "Passes of chats alone, between the layers of longer ones.",
             s->interludes);
+    gauge(b, "vargpt_text_step_seconds", "A pass of nothing but chats' next tokens, smoothed.",
+          (double)s->token_step_ns * 1e-9);
+    gauge(b, "vargpt_longest_unit_seconds",
+          "So far the longest piece of work that chats could not come in between.",
+          (double)s->longest_unit_ns * 1e-9);
+    gauge(b, "vargpt_longest_token_wait_seconds", "So far the longest that a chat waited for its next token.",
+          (double)s->longest_wait_ns * 1e-9);
     counter(b, "vargpt_preemptions_total", "Requests that gave their pages back and were computed again.",
             s->preemptions);
     head(b, rows, "counter", "Rows of the language model's passes by kind.");
@@ -206,7 +213,7 @@ static void append_process(struct buffer *b, const struct server *server)
     append_label(b, "fingerprint", server_engine(server) ? server->fingerprint : "");
     buffer_append_text(b, "} 1\n");
     gauge(b, "vargpt_ready", "1 while requests are taken.",
-          server_engine(server) && !atomic_load(&server->stopping) ? 1 : 0);
+          server_engine(server) && !atomic_load(&server->stopping) && !server_has_lost_device(server));
     gauge(b, "vargpt_loading_progress", "How much of the model is loaded, 0 to 1.",
           atomic_load(&server->progress));
     gauge(b, "process_resident_memory_bytes", "Resident memory.", resident_bytes());

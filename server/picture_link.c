@@ -21,7 +21,7 @@ enum status picture_link_append(struct exchange *x, const char *type, const stru
 {
     char name[PICTURE_NAME_BYTES];
     const struct server *s = x->server;
-    const char *scheme = s->tls_cert ? "https" : "http";
+    const char *scheme = s->tls ? "https" : "http";
     if (picture_store_put(s->pictures, type, file->data, file->length, name, err))
         return err->status;
     if (s->options.public_url)

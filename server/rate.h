@@ -1,5 +1,5 @@
-/* An allowance a minute, filled up steadily: at most a minute's worth at once. What is spent may be told
- * later than it was begun (tokens are counted when they are made), so a level may be below zero for a while.
+/* An allowance a minute, filled up steadily: at most a minute's worth at once. What is spent may turn out
+ * to be more than was thought, so a level may be below zero for a while, or less: then it is given back.
  * Pure; the caller locks. */
 #ifndef VARGPT_SERVER_RATE_H
 #define VARGPT_SERVER_RATE_H
@@ -19,7 +19,7 @@ void rate_change(struct rate *, int per_minute,
 
 /* Seconds until `least` may be spent; 0: now. Never takes anything. */
 double rate_wait(struct rate *, double least, int64_t now_ns);
-void rate_spend(struct rate *, double amount, int64_t now_ns);
+void rate_spend(struct rate *, double amount, int64_t now_ns); /* below 0: gives back */
 double rate_left(struct rate *, int64_t now_ns); /* not below 0 */
 /* Seconds until the whole allowance is there again. */
 double rate_reset(struct rate *, int64_t now_ns);

@@ -10,6 +10,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
@@ -42,6 +43,7 @@ struct reply {
     int64_t deadline_ns;
     int prompt_choices; /* consecutive choices that share a prompt, which counts once */
     int told_place;     /* in the queue, of the last ping; -1: none told */
+    int first_place;    /* the first that was seen; 0: none */
     int wake;           /* eventfd: readable while the queue is not empty */
     struct engine *engine;
     int n_slots;
@@ -233,6 +235,30 @@ void reply_share_prompts(struct reply *r, int choices)
     r->prompt_choices = choices;
 }
 
+int64_t reply_most_tokens(const struct engine *engine, const struct request *r, int choices)
+{
+    int64_t left = engine_context(engine) - (int64_t)r->n_ids, picture = engine_picture_tokens(engine);
+    left = left > 0 ? left : 0;
+    int pictures = r->draw.mode == DRAW_FREE ? r->draw.max_pictures : r->draw.mode == DRAW_NOW;
+    int64_t text = r->draw.mode == DRAW_NOW ? 0 : r->text.max_tokens < 0 ? left : r->text.max_tokens;
+    int64_t most = text + pictures * picture;
+    return (int64_t)r->n_ids + choices * (most < left ? most : left);
+}
+
+enum problem reply_reserve(struct reply *r, int64_t tokens, struct http_error *e)
+{
+    double wait;
+    if (meter_reserve(r->meter, tokens, r->n_slots, &wait))
+        return PROBLEM_NONE;
+    http_error_set(e, PROBLEM_BUSY, NULL,
+                   "this call may take up to %lld tokens, which is more than this key may use now; try again "
+                   "in %.0f s, or "
+                   "ask for less ('max_tokens')",
+                   (long long)tokens, ceil(wait));
+    e->retry_after = http_retry_seconds(wait);
+    return e->problem;
+}
+
 enum status reply_submit(struct reply *r, struct engine *engine, struct request *request, int choice,
                          int previews, struct error *err)
 {
@@ -277,6 +303,8 @@ static bool has_moved(struct reply *r)
     int place = place_of(r);
     if (place == 0)
         r->told_place = 0;
+    if (r->first_place == 0)
+        r->first_place = place;
     return place != 0 && place != r->told_place;
 }
 
@@ -315,6 +343,11 @@ enum reply_wait reply_wait(struct reply *r, const struct exchange *x, int second
         if (clock_ns() >= end || (r->told_place != 0 && has_moved(r)))
             return REPLY_IDLE;
     }
+}
+
+int reply_first_place(const struct reply *r)
+{
+    return r->first_place;
 }
 
 struct reply_event *reply_take(struct reply *r)

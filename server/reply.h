@@ -32,6 +32,11 @@ void reply_want_scales(struct reply *);
 /* Each so many choices share a prompt, which is counted once; without this call, all do. */
 void reply_share_prompts(struct reply *, int choices);
 
+/* Tokens that `choices` replies to a request may take at most, with the prompt. */
+int64_t reply_most_tokens(const struct engine *, const struct request *, int choices);
+/* Reserves that much of the key's allowance for all choices together, before the first submit; over the limit: a problem. */
+enum problem reply_reserve(struct reply *, int64_t tokens, struct http_error *);
+
 /* Hands a request to the engine as the given choice; it is the engine's on success and freed on failure. Of
  * the previews only `previews` ones, evenly spaced, are kept. */
 enum status reply_submit(struct reply *, struct engine *, struct request *, int choice, int previews,
@@ -46,6 +51,8 @@ enum reply_wait {
     REPLY_ENDED, /* the server is closing and waits no longer */
 };
 enum reply_wait reply_wait(struct reply *, const struct exchange *, int seconds);
+/* Where in the queue it was found first, from 1; 0: it has not waited (for longer than a moment). */
+int reply_first_place(const struct reply *);
 /* The oldest event (caller: reply_event_free), or NULL. */
 struct reply_event *reply_take(struct reply *);
 /* Feeds the events that have come, in order; where there are none, waits for some first. */

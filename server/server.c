@@ -12,6 +12,7 @@
 #include "server/metrics.h"
 #include "server/picture_store.h"
 #include "server/route.h"
+#include "server/tls.h"
 
 #include <curl/curl.h>
 #include <errno.h>
@@ -31,7 +32,6 @@ enum {
     DEFAULT_CHOICES = 10,
     DEFAULT_DRAIN_SECONDS = 30,
     DEFAULT_STUCK_SECONDS = 60,
-    MAX_PEM_BYTES = 1 << 20,
     MOST_QUEUE_SECONDS = 60,
     END_SECONDS = 10, /* for the rest, once draining is over */
     BODY_TIMES = 8,   /* bodies of the largest size that may be held at once */
@@ -42,6 +42,7 @@ enum {
     DEFAULT_KEPT_BYTES = 256 << 20,
     DEFAULT_FETCH_SECONDS = 10,
     SPARE_FILES = 64,
+    FINGERPRINT_BYTES = 6, /* of the checkpoint's digest */
 };
 static const size_t pixel_budget = (size_t)1 << 30; /* bytes of decoded pictures of all requests */
 
@@ -68,6 +69,14 @@ struct engine *server_engine(const struct server *s)
 bool server_is_closing(const struct server *s)
 {
     return atomic_load(&s->closing);
+}
+
+bool server_has_lost_device(const struct server *server)
+{
+    struct engine_status s = {0};
+    if (server_engine(server))
+        engine_look(server_engine(server), &s);
+    return s.device_lost;
 }
 
 int server_queue_seconds(const struct server *s)
@@ -136,45 +145,6 @@ static void raise_file_limit(int connections)
         log_warning("the limit of open files is too low for %d connections", connections);
 }
 
-static enum status read_pem(const char *path, char **out, struct error *err)
-{
-    struct buffer text;
-    size_t length, n = 1;
-    FILE *file = fopen(path, "re");
-    if (!file)
-        return error_set(err, STATUS_BAD_REQUEST, "%.100s: %s", path, strerror(errno));
-    buffer_init(&text, MAX_PEM_BYTES);
-    for (char *room; n > 0 && (room = buffer_reserve(&text, 4096)) != NULL; text.length += n)
-        n = fread(room, 1, 4096, file);
-    bool whole = !ferror(file) && feof(file) && text.length > 0;
-    fclose(file);
-    *out = whole ? buffer_take(&text, &length) : NULL;
-    buffer_release(&text);
-    return *out ? STATUS_OK
-                : error_set(err, STATUS_BAD_REQUEST, "%.100s: not a PEM file of up to 1 MiB", path);
-}
-
-static enum status read_tls(struct server *s, const struct server_options *o, struct error *err)
-{
-    bool cert = o->tls_cert && *o->tls_cert, key = o->tls_key && *o->tls_key;
-    if (!cert && !key)
-        return STATUS_OK;
-    if (cert != key)
-        return error_set(err, STATUS_BAD_REQUEST, "TLS needs both a certificate and its key");
-    if (MHD_is_feature_supported(MHD_FEATURE_TLS) != MHD_YES)
-        return error_set(err, STATUS_BAD_REQUEST, "this machine's libmicrohttpd was built without TLS");
-    if (read_pem(o->tls_cert, &s->tls_cert, err))
-        return err->status;
-    return read_pem(o->tls_key, &s->tls_key, err);
-}
-
-static void forget_secret(char *text)
-{
-    if (text)
-        explicit_bzero(text, strlen(text));
-    free(text);
-}
-
 static void server_free(struct server *s)
 {
     sem_destroy(&s->decoders);
@@ -186,8 +156,7 @@ static void server_free(struct server *s)
     free((char *)s->options.fetch_hosts);
     key_ring_close(s->keys);
     metrics_drop(s->metrics);
-    free(s->tls_cert);
-    forget_secret(s->tls_key);
+    tls_close(s->tls);
     free((char *)s->options.cors_origins);
     free((char *)s->options.host);
     free((char *)s->options.model_name);
@@ -213,15 +182,15 @@ enum status server_open(struct server **out, const struct server_options *option
     s->metrics = metrics_open(route_count());
     s->opened_ns = clock_ns();
     raise_file_limit(s->options.max_connections);
-    if (key_ring_open(&s->keys, &options->keys, err) || read_tls(s, options, err) ||
+    if (key_ring_open(&s->keys, &options->keys, err) ||
+        tls_open(&s->tls, options->tls_cert, options->tls_key, err) ||
         listen_open(s->options.host, &s->port, &fd, err))
         goto fail;
     s->daemon = connection_listen(s, fd);
     if (!s->daemon) {
         close(fd);
         listen_forget(s->options.host);
-        error_set(err, STATUS_BAD_REQUEST, "cannot start the HTTP server%s",
-                  s->tls_cert ? ": are the TLS certificate and its key right?" : "");
+        error_set(err, STATUS_BAD_REQUEST, "cannot start the HTTP server");
         goto fail;
     }
     *out = s;
@@ -241,19 +210,20 @@ void server_set_progress(struct server *s, double fraction)
     atomic_store(&s->progress, fraction < 0 ? 0 : fraction > 1 ? 1 : fraction);
 }
 
-/* Names the build and the model. */
-static void make_fingerprint(struct server *s, const struct model_config *c)
+/* Names the build and the model: what could make the same request and seed give something else. */
+static void make_fingerprint(struct server *s, const struct engine *engine)
 {
     struct sha256 hash;
     uint8_t digest[SHA256_BYTES];
-    const int sizes[] = {(int)c->kind, c->llm.hidden, c->llm.layers,
-                         c->llm.vocab, c->llm.heads,  c->drawing.n_scales};
+    const char *name = engine_config(engine)->name;
+    engine_digest(engine, digest);
     sha256_init(&hash);
-    sha256_add(&hash, c->name, strlen(c->name));
-    sha256_add(&hash, sizes, sizeof sizes);
+    sha256_add(&hash, name, strlen(name));
+    sha256_add(&hash, digest, sizeof digest);
     sha256_finish(&hash, digest);
-    snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-%02x%02x%02x%02x", VARGPT_VERSION, digest[0],
-             digest[1], digest[2], digest[3]);
+    int n = snprintf(s->fingerprint, sizeof s->fingerprint, "vargpt-%s-", VARGPT_VERSION);
+    for (int i = 0; i < FINGERPRINT_BYTES; i++, n += 2)
+        snprintf(s->fingerprint + n, 3, "%02x", digest[i]);
 }
 
 void server_attach(struct server *s, struct engine *engine)
@@ -261,7 +231,7 @@ void server_attach(struct server *s, struct engine *engine)
     const struct model_config *config = engine_config(engine);
     if (!s->model_name)
         s->model_name = xstrdup(config->name);
-    make_fingerprint(s, config);
+    make_fingerprint(s, engine);
     server_set_progress(s, 1);
     atomic_store(&s->engine, engine);
 }
@@ -269,6 +239,15 @@ void server_attach(struct server *s, struct engine *engine)
 enum status server_reload_keys(struct server *s, const struct key_options *options, struct error *err)
 {
     return key_ring_reload(s->keys, options, err);
+}
+
+enum status server_reload_tls(struct server *s, const char *cert, const char *key, struct error *err)
+{
+    bool given = (cert && *cert) || (key && *key);
+    if (!s->tls)
+        return given ? error_set(err, STATUS_BAD_REQUEST, "TLS cannot be taken up while the server runs")
+                     : STATUS_OK;
+    return tls_reload(s->tls, cert, key, err);
 }
 
 static void wait_for_work(struct server *s, int seconds)

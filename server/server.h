@@ -53,6 +53,8 @@ void server_set_progress(struct server *, double fraction);
 void server_attach(struct server *, struct engine *);
 /* Reads the keys again; on failure the old ones stay. */
 enum status server_reload_keys(struct server *, const struct key_options *, struct error *);
+/* Reads the certificate and its key again, for connections to come; on failure the old ones stay. */
+enum status server_reload_tls(struct server *, const char *cert, const char *key, struct error *);
 /* Takes no more requests, lets replies finish for drain_seconds, then ends the rest. Accepts NULL. */
 void server_close(struct server *);
 

@@ -14,6 +14,7 @@ struct MHD_Daemon;
 struct key_ring;
 struct metrics;
 struct picture_store;
+struct tls;
 
 /* Bytes that all requests together may hold; taken and given from any thread. */
 struct budget {
@@ -45,7 +46,7 @@ struct server {
     sem_t decoders;               /* pictures being decoded at once */
     struct key_ring *keys;
     struct metrics *metrics;
-    char *tls_cert, *tls_key; /* what is in those files, or NULL */
+    struct tls *tls;              /* NULL: no HTTPS */
     sem_t fetchers;           /* pictures being fetched at once */
     struct picture_store *pictures;
 };
@@ -53,6 +54,8 @@ struct server {
 /* NULL while the model loads. */
 struct engine *server_engine(const struct server *);
 bool server_is_closing(const struct server *);
+/* The engine's device has failed for good. */
+bool server_has_lost_device(const struct server *);
 /* Seconds after which a request refused for a full queue may try again, by the rate at which requests begin.
  */
 int server_queue_seconds(const struct server *);

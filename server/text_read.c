@@ -12,8 +12,12 @@ static void read_filter(const struct params *f, const struct model_config *confi
     text->filter.top_p = config->top_p;
     text->filter.top_k = config->top_k;
     param_number(f, "temperature", 0, 2, &text->filter.temperature);
-    param_positive(f, "top_p", 1, &text->filter.top_p);
-    param_int(f, "top_k", 0, INT32_MAX, &text->filter.top_k);
+    param_number(f, "top_p", 0, 1, &text->filter.top_p);
+    param_int(f, "top_k", -1, INT32_MAX, &text->filter.top_k);
+    if (text->filter.top_k < 0) /* as vLLM's clients say that it is off */
+        text->filter.top_k = 0;
+    if (text->filter.top_p <= 0) /* only the likeliest is left */
+        text->filter = (struct choice_filter){.temperature = 0, .top_p = 1};
     param_number(f, "min_p", 0, 1, &text->filter.min_p);
     param_positive(f, "repetition_penalty", 10, &text->repetition_penalty);
     param_number(f, "frequency_penalty", -2, 2, &text->frequency_penalty);

@@ -35,6 +35,7 @@ THEIRS = {
     "stb_image_write.h": ["engine/picture/stb.c"],
     "webp/": ["engine/picture/webp.c"],
     "microhttpd.h": ["server/"],
+    "gnutls/": ["server/tls.c"],
     "curl/": ["server/", "cli/health.c"],
     "b64/": ["server/"],
     "zlib.h": ["server/gzip.c"],

@@ -5,6 +5,7 @@
 #define VARGPT_ENGINE_MODEL_CHECKPOINT_H
 
 #include "base/error.h"
+#include "base/sha256.h"
 #include "engine/tensor.h"
 
 #include <jansson.h>
@@ -48,6 +49,11 @@ const struct checkpoint_tensor *checkpoint_find_raw(const struct checkpoint *, c
 /* All tensors that can be found, ordered by name. */
 size_t checkpoint_count(const struct checkpoint *);
 const struct checkpoint_tensor *checkpoint_at(const struct checkpoint *, size_t i);
+
+/* Tells checkpoints apart, also those of the same shapes: a digest over all tensors that can be found, their names, types
+ * and shapes, and a few bytes of each (a file of 18 GB stays unread but for some thousand pages). It does not tell of a
+ * change elsewhere in a tensor. */
+void checkpoint_digest(const struct checkpoint *, uint8_t digest[SHA256_BYTES]);
 
 bool checkpoint_is_gguf(const struct checkpoint *);
 const char *checkpoint_path(const struct checkpoint *);

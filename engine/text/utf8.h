@@ -18,6 +18,15 @@ enum utf8_kind {
     UTF8_CUT,     /* the text ends inside what may be a character */
 };
 
+/* Characters of n bytes of UTF-8. */
+static inline size_t utf8_count(const char *s, size_t n)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < n; i++)
+        count += ((unsigned char)s[i] & 0xC0) != 0x80;
+    return count;
+}
+
 /* Looks at the n > 0 bytes at s: how many of them (*length) belong to the first character or to its damaged
  * remains. */
 enum utf8_kind utf8_look(const char *s, size_t n, size_t *length);

@@ -114,6 +114,7 @@ def test_install_deps_knows_all_that_building_needs():
     cmake = (ROOT / "CMakeLists.txt").read_text()
     packages = {"jansson": "libjansson-dev", "libpcre2-8": "libpcre2-dev", "libutf8proc": "libutf8proc-dev", "stb": "libstb-dev",
                 "libwebp": "libwebp-dev", "libwebpdemux": "libwebp-dev", "libmicrohttpd": "libmicrohttpd-dev",
+                "gnutls": "libgnutls28-dev",
                 "libcurl": "libcurl4-openssl-dev", "zlib": "zlib1g-dev", "cmocka": None}
     modules = [m.split(">")[0] for found in re.findall(r"pkg_check_modules\(\w+ REQUIRED IMPORTED_TARGET ([^)]*)\)", cmake)
                for m in found.split()]

@@ -1,8 +1,16 @@
 /* A stand-in for the engine, for tests of the HTTP side: a token is a byte, a request is a thread, and the
- * last user message says what happens. What is behind the first word is echoed. /wait            nothing,
- * until cancelled          /slow            10 ms a token /forever         tokens until cancelled /draw text,
- * a picture, text /fail            fails as a device would           /flood           100,000 tokens at once
- *   /cancelled       says how many were cancelled   /clock N      its clock every 5 ms
+ * last user message says what happens. What is behind the first word is echoed.
+ * - /wait: nothing, until cancelled
+ * - /slow: 10 ms a token
+ * - /forever: tokens until cancelled
+ * - /flood: 100,000 tokens at once
+ * - /draw: text, a picture, text
+ * - /sampling, in a text to draw: the picture's first codes are how it is drawn: guidance * 100, top_k, top_p
+ * * 1000, temperature * 1000
+ * - /fail: fails as a device would
+ * - /salt: the salt of its cache
+ * - /cancelled: says how many were cancelled
+ * - /clock N: its clock every 5 ms
  */
 #include "tests/server/fake_engine.h"
 #include "base/clock.h"
@@ -50,7 +58,7 @@ struct engine {
     struct model_config config;
     struct tokenizer tokenizer;
     int max_running, slots;
-    bool stuck;
+    bool stuck, lost;
     pthread_mutex_t lock;
     pthread_cond_t change;
     struct run *runs;
@@ -67,6 +75,7 @@ struct engine *fake_engine_open(struct fake_options options)
     e->max_running = options.running ? options.running : MAX_RUNNING;
     e->slots = options.slots ? options.slots : MAX_RUNNING;
     e->stuck = options.stuck;
+    e->lost = options.lost;
     e->config.drawing.n_scales = SCALES;
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
@@ -176,6 +185,22 @@ static void say(struct run *r, struct usage *usage, const char *text, size_t n, 
     }
 }
 
+/* The log-probability of the prompt's id i is -i. */
+static void rate_prompt(struct run *r)
+{
+    for (size_t i = 1; r->request->text.prompt_logprobs && i < r->request->n_ids; i++) {
+        int32_t id = r->request->ids[i];
+        struct token_logprob top[20];
+        for (int k = 0; k < r->request->text.top_logprobs; k++)
+            top[k] = (struct token_logprob){(id + k) % 256, -(float)i - (float)k};
+        tell(r, &(struct event){.type = EVENT_PROMPT,
+                                .id = id,
+                                .logprob = -(float)i,
+                                .top = top,
+                                .n_top = r->request->text.top_logprobs});
+    }
+}
+
 /* "t", the clock's nanoseconds and a space; for bench/http. */
 static void say_clock(struct run *r, struct usage *usage)
 {
@@ -184,7 +209,7 @@ static void say_clock(struct run *r, struct usage *usage)
     say(r, usage, text, (size_t)n, 0);
 }
 
-static void draw(struct run *r, struct usage *usage, int index)
+static void draw(struct run *r, struct usage *usage, int index, const char *text)
 {
     static const int sizes[SCALES] = {1, 2, 3, 4, 5, 6, 8, 10, 13, 16};
     uint8_t *rgb = xcalloc(SIDE * SIDE, 3);
@@ -194,6 +219,13 @@ static void draw(struct run *r, struct usage *usage, int index)
     struct picture picture = {SIDE, SIDE, rgb};
     for (int i = 0; i < CODES; i++)
         codes[i] = (int32_t)((seed + ordinal + (uint64_t)i) % 64);
+    if (strstr(text, "/sampling")) {
+        const struct draw_options *d = &r->request->draw;
+        codes[0] = (int32_t)lrintf(d->guidance * 100);
+        codes[1] = d->filter.top_k;
+        codes[2] = (int32_t)lrintf(d->filter.top_p * 1000);
+        codes[3] = (int32_t)lrintf(d->filter.temperature * 1000);
+    }
     for (int scale = 0; scale < SCALES; scale++) {
         for (int i = 0; i < SIDE * SIDE * 3; i++)
             rgb[i] = (uint8_t)(seed * 31 + ordinal * 7 + (uint64_t)(i / (3 * SIDE / sizes[scale])));
@@ -253,7 +285,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
     if (r->request->draw.mode == DRAW_NOW) {
         if (strstr(text, "/slow"))
             pause_run(r, 500);
-        draw(r, usage, 0);
+        draw(r, usage, 0, text);
     } else if (is_command(&text, "/wait")) {
         while (!pause_run(r, 60000))
             ;
@@ -273,7 +305,7 @@ static struct error act(struct run *r, struct usage *usage, const char *text)
         error_set(&err, STATUS_DEVICE, "secret detail at 0x1234");
     } else if (is_command(&text, "/draw") && r->request->draw.mode == DRAW_FREE) {
         say(r, usage, "before ", 7, 0);
-        draw(r, usage, 0);
+        draw(r, usage, 0, text);
         say(r, usage, text, strlen(text), 0);
     } else if (is_command(&text, "/salt")) {
         for (int i = 0; i < 16; i++)
@@ -314,8 +346,10 @@ static void *run_thread(void *context)
     struct usage usage = {.prompt_tokens = (int)r->request->n_ids};
     char *text = last_message(r->request);
     struct error err = {0};
-    if (begin(r))
+    if (begin(r)) {
+        rate_prompt(r);
         err = act(r, &usage, text);
+    }
     int max = r->request->text.max_tokens;
     if (pause_run(r, 0))
         error_set(&err, is_late(r) ? STATUS_TIMEOUT : STATUS_CANCELLED, "given up");
@@ -408,11 +442,23 @@ bool engine_batch_invariant(const struct engine *e)
     return true;
 }
 
+void engine_digest(const struct engine *e, uint8_t digest[SHA256_BYTES])
+{
+    (void)e;
+    memset(digest, 7, SHA256_BYTES);
+}
+
 void engine_look(struct engine *e, struct engine_status *out)
 {
     pthread_mutex_lock(&e->lock);
-    *out = (struct engine_status){
-        .heartbeat_ns = e->stuck ? 1 : clock_ns(), .stepping = e->stuck, .pages = 100, .page_tokens = 16};
+    *out = (struct engine_status){.heartbeat_ns = e->stuck ? 1 : clock_ns(),
+                                  .stepping = e->stuck,
+                                  .device_lost = e->lost,
+                                  .token_step_ns = 2000000,
+                                  .longest_unit_ns = 3000000,
+                                  .longest_wait_ns = 250000000,
+                                  .pages = 100,
+                                  .page_tokens = 16};
     for (const struct run *r = e->runs; r; r = r->next)
         *(r->begun ? &out->running : &out->waiting) += 1;
     out->pages_used = out->running < 100 ? out->running : 100;
@@ -567,6 +613,8 @@ void text_stream_close(struct text_stream *s)
 void text_stream_push(struct text_stream *s, int32_t id, struct buffer *out)
 {
     size_t length;
+    if (id >= 256)
+        return;
     buffer_append_char(&s->held, (char)id);
     if (utf8_look(s->held.data, s->held.length, &length) == UTF8_CUT)
         return;

@@ -1,10 +1,10 @@
 /* The server over the stand-in engine, for tests of the HTTP side:
  *     fake_server [host=H] [port=N] [running=N] [body=BYTES] [connections=N] [drain=N] [loading=SECONDS]
- * [model=NAME] [slots=N] [stuck=1] [keys=K,K] [keyfile=FILE] [requests=N] [tokens=N] [metrics=1]
+ * [model=NAME] [slots=N] [stuck=1] [lost=1] [keys=K,K] [keyfile=FILE] [requests=N] [tokens=N] [metrics=1]
  * [cors=ORIGINS] [cert=FILE tls_key=FILE] [timeout=SECONDS] [delay=SECONDS] [logformat=json] [prompts=1]
  * [public_url=URL] [kept_pictures=N] [kept_seconds=N] [kept_bytes=N] [fetch_hosts=PATTERNS]
  * [fetch_seconds=N] [fetch_from_private=1].
- * SIGHUP reads keys. Prints its port, and ends at SIGTERM or SIGINT. */
+ * SIGHUP reads keys and the certificate again. Prints its port, and ends at SIGTERM or SIGINT. */
 #include "base/log.h"
 #include "server/server.h"
 #include "tests/server/fake_engine.h"
@@ -79,11 +79,13 @@ int main(int argc, char **argv)
         usleep(100000);
     }
     struct fake_options fake = {number(argc, argv, "running", 0), number(argc, argv, "slots", 0),
-                                option(argc, argv, "stuck", NULL) != NULL};
+                                option(argc, argv, "stuck", NULL) != NULL,
+                                option(argc, argv, "lost", NULL) != NULL};
     struct engine *engine = fake_engine_open(fake);
     server_attach(server, engine);
     while (sigwait(&stop, &signal_number) == 0 && signal_number == SIGHUP)
-        if (server_reload_keys(server, &options.keys, &err))
+        if (server_reload_keys(server, &options.keys, &err) ||
+            server_reload_tls(server, options.tls_cert, options.tls_key, &err))
             log_error("%s", err.message);
     server_close(server);
     engine_close(engine);

@@ -1,7 +1,11 @@
 """Keys and their limits, web pages of other origins, TLS, sockets in the file system, deadlines."""
+import json
+import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import threading
 import time
 
 import httpx
@@ -148,13 +152,66 @@ def test_token_limit(locked):
     assert r.status_code == 429 and "tokens" in r.json()["error"]["message"] and int(r.headers["retry-after"]) >= 10
 
 
-def test_a_stream_is_paid_for_when_it_ends(locked):
+def tokens_left(server):
+    return int(server.http.get("/v1/models", headers=BEARER).headers["x-ratelimit-remaining-tokens"])
+
+
+def test_a_stream_gives_back_what_it_did_not_use(locked):
     server = locked(tokens=6000)
-    r = server.post(CHAT, chat_body("a" * 500, stream=True), headers=BEARER)
-    assert "[DONE]" in r.text
-    time.sleep(0.1)
-    r = server.post("/tokenize", {"prompt": "a"}, headers=BEARER)
-    assert 4900 <= int(r.headers["x-ratelimit-remaining-tokens"]) <= 5900
+    r = server.post(CHAT, chat_body("/slow " + "a" * 200, stream=True, max_tokens=3000, modalities=["text"]), headers=BEARER)
+    assert "[DONE]" in r.text and int(r.headers["x-ratelimit-remaining-tokens"]) < 3000  # without the most it could take
+    time.sleep(0.1 * SLOW)
+    assert 5300 <= tokens_left(server) <= 6000
+
+
+def test_calls_side_by_side_cannot_overdraw(locked):
+    """What a call may take at most is reserved; a minute's worth is all that calls together get, however they end."""
+    server = locked(tokens=10000)
+    body = chat_body("/wait", stream=True, max_tokens=3000, modalities=["text"])
+    sockets = [server.connect() for _ in range(5)]
+    answers = []
+    for s in sockets:
+        s.sendall(request("POST", CHAT, body, [f"Authorization: Bearer {KEY}"], close=False))
+        answers.append(status_of(s.recv(65536)))
+    assert answers == [200] * 3 + [429] * 2
+    server.wait_running(3)
+    assert tokens_left(server) < 1000
+    r = server.post(CHAT, body, headers=BEARER)
+    error = r.json()["error"]
+    assert r.status_code == 429 and error["code"] == "rate_limit_exceeded" and "max_tokens" in error["message"]
+    assert 5 <= int(r.headers["retry-after"]) <= 20
+    assert server.post(CHAT, chat_body("x", max_tokens=20, modalities=["text"]), headers=BEARER).status_code == 200  # a small one still fits
+    for s in sockets:
+        s.close()
+    server.wait_running(0)
+    time.sleep(0.1 * SLOW)
+    assert tokens_left(server) > 9500  # those who left used their prompts only
+
+
+@pytest.mark.parametrize("path, body, most", [
+    (CHAT, chat_body("/wait", max_tokens=1000, n=3, modalities=["text"]), 3000),
+    (CHAT, chat_body("/wait", max_tokens=1000, max_images=2), 1000 + 2 * 680),
+    ("/v1/completions", {"prompt": ["/wait", "/wait"], "max_tokens": 1000, "n": 2}, 4000),
+    ("/v1/images/generations", {"prompt": "/slow", "n": 2}, 2 * 680),
+])
+def test_what_is_reserved(locked, path, body, most):
+    server = locked(tokens=10000)
+    with server.connect() as s:
+        s.sendall(request("POST", path, {**body, "stream": True}, [f"Authorization: Bearer {KEY}"], close=False))
+        head = s.recv(65536).split(b"\r\n\r\n")[0].decode().lower()
+    left = int(head.split("x-ratelimit-remaining-tokens: ")[1].split("\r\n")[0])
+    assert abs(10000 - left - most) < 300  # the prompt, and what the allowance fills up by meanwhile
+    server.wait_running(0)
+
+
+def test_a_call_that_is_not_begun_costs_nothing(locked):
+    server = locked(tokens=10000, running=1)
+    with server.connect() as s:
+        s.sendall(request("POST", CHAT, chat_body("/wait", max_tokens=100, modalities=["text"]), [f"Authorization: Bearer {KEY}"], close=False))
+        server.wait_running(1)
+        before = tokens_left(server)
+        assert server.post(CHAT, chat_body("x", max_tokens=5000, modalities=["text"]), headers=BEARER).status_code == 429  # the queue is full
+        assert tokens_left(server) >= before
 
 
 def test_key_file_and_hangup(start, tmp_path):
@@ -251,9 +308,7 @@ def test_gzip(fake):
 
 # ---- TLS and sockets in the file system ----
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tls")
+def make_certificate(folder):
     cert, key = folder / "cert.pem", folder / "key.pem"
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
                     "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", key, "-out", cert],
@@ -261,9 +316,13 @@ def certificate(tmp_path_factory):
     return cert, key
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return make_certificate(tmp_path_factory.mktemp("tls"))
+
+
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_tls(start, certificate):
-    import ssl
     server = start(ready=False, cert=certificate[0], tls_key=certificate[1])
     context = ssl.create_default_context(cafile=str(certificate[0]))
     with httpx.Client(base_url=f"https://127.0.0.1:{server.port}", verify=context, timeout=30 * SLOW) as http:
@@ -291,6 +350,92 @@ def test_tls(start, certificate):
         assert wait(1)
         raw.close()
         assert wait(0)
+
+
+def shown_certificate(port):
+    """What a new connection is shown."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with socket.create_connection(("127.0.0.1", port), timeout=20 * SLOW) as s, context.wrap_socket(s) as tls:
+        return tls.getpeercert(binary_form=True)
+
+
+def der(path):
+    return ssl.PEM_cert_to_DER_cert(path.read_text())
+
+
+def wait_until(true):
+    for _ in range(200 * SLOW):
+        if true():
+            return
+        time.sleep(0.05)
+    assert true()
+
+
+def test_a_certificate_is_renewed_under_load(start, certificate, tmp_path):
+    """New connections get the new one; those under way, with streams or between requests, notice nothing."""
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    shutil.copy(certificate[0], cert), shutil.copy(certificate[1], key)
+    server = start(ready=False, cert=cert, tls_key=key)
+    url = f"https://127.0.0.1:{server.port}"
+    kept = httpx.Client(base_url=url, verify=False, timeout=60 * SLOW)
+    wait_until(lambda: kept.get("/health").status_code == 200)
+    assert shown_certificate(server.port) == der(certificate[0])
+    stop, answers, problems, streamed = threading.Event(), [], [], []
+    def call(keep):
+        while not stop.is_set():
+            try:
+                client = kept if keep else httpx.Client(base_url=url, verify=False, timeout=60 * SLOW)
+                answers.append(content(client.post(CHAT, json=chat_body("/slow hello"))))
+                if not keep:
+                    client.close()
+            except Exception as e:
+                problems.append(e)
+    threads = [threading.Thread(target=call, args=(i % 2 == 0,)) for i in range(6)]
+    threads.append(threading.Thread(target=lambda: streamed.append(kept.post(CHAT, json=chat_body("/slow " + "x" * 200, stream=True)).text)))
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        renewed = make_certificate(tmp_path)
+        assert shown_certificate(server.port) != der(renewed[0])
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: shown_certificate(server.port) == der(renewed[0]))
+    newest = der(cert)
+    for wrong in (certificate[1].read_text(), "", "-----BEGIN PRIVATE KEY-----\n"):  # another's key, none, half of one
+        key.write_text(wrong)
+        server.process.send_signal(signal.SIGHUP)
+        time.sleep(0.2 * SLOW)
+        assert shown_certificate(server.port) == newest
+    stop.set()
+    for t in threads:
+        t.join()
+    kept.close()
+    assert not problems and len(answers) > 10 and set(answers) == {"hello"}
+    assert "[DONE]" in streamed[0] and server.process.poll() is None
+
+
+def test_the_program_reads_its_certificate_again(certificate, tmp_path):
+    """The paths too are read again, from the settings file."""
+    other = make_certificate(tmp_path)
+    settings = tmp_path / "settings.json"
+    def write(pair, **more):
+        settings.write_text(json.dumps({"tls_cert": str(pair[0]), "tls_key": str(pair[1]), **more}))
+    write(certificate)
+    with open(tmp_path / "log", "w+") as log:
+        program = subprocess.Popen([BINARY, "serve", "--config", settings, "-m", GOLDEN / "tiny-a" / "checkpoint", "--port", "0"],
+                                   stdout=subprocess.PIPE, stderr=log, text=True)
+        port = int(program.stdout.readline().strip().rsplit(":", 1)[1])
+        assert shown_certificate(port) == der(certificate[0])
+        write(other, log_level="debug")
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: shown_certificate(port) == der(other[0]))
+        settings.write_text("{}")
+        program.send_signal(signal.SIGHUP)
+        wait_until(lambda: "the old TLS certificate stays" in (tmp_path / "log").read_text())
+        assert shown_certificate(port) == der(other[0])
+        program.send_signal(signal.SIGTERM)
+        assert program.wait(60 * SLOW) == 0
+        program.stdout.close()
 
 
 def test_wrong_tls_files(certificate, tmp_path):

@@ -309,7 +309,7 @@ BAD = [
     ("messages", [{"role": "assistant", "content": "x", "content_parts": [{"type": "text", "start": 5, "end": 2}]}]),
     ("messages", [{"role": "assistant", "content": "x", "tool_calls": [{}]}]),
     ("temperature", -0.1), ("temperature", 2.1), ("temperature", "1"), ("temperature", True), ("temperature", []),
-    ("top_p", 0), ("top_p", 1.1), ("top_p", -1), ("top_k", -1), ("top_k", 1.5), ("top_k", 2 ** 40), ("min_p", 2), ("min_p", -1),
+    ("top_p", 1.1), ("top_p", -1), ("top_k", -2), ("top_k", 1.5), ("top_k", 2 ** 40), ("min_p", 2), ("min_p", -1),
     ("repetition_penalty", 0), ("repetition_penalty", -1), ("repetition_penalty", 1e-60), ("frequency_penalty", 2.5), ("presence_penalty", -2.5),
     ("max_tokens", 0), ("max_tokens", -5), ("max_tokens", 1.5), ("max_tokens", "5"), ("max_completion_tokens", 0), ("min_tokens", -1),
     ("n", 0), ("n", 11), ("n", "1"), ("n", 2 ** 62), ("seed", 1.5), ("seed", "1"), ("seed", 1e300), ("stop", 3), ("stop", ""),
@@ -347,7 +347,7 @@ def test_wrong_fields_are_named(fake, field, value):
     {"user": "u", "metadata": {"a": "b"}, "store": True, "service_tier": "auto", "safety_identifier": "x", "reasoning_effort": "low"},
     {"priority": 3, "cache_salt": "x", "return_progress": True, "ignore_eos": True, "min_tokens": 3}, {"stream_options": None},
     {"image_config": {"size": "auto", "output_format": "webp", "output_compression": 50}}, {"image_config": {"guidance_scale": 0, "top_k": 1}},
-    {"repetition_penalty": 1.1, "frequency_penalty": -2, "presence_penalty": 2},
+    {"top_p": 0}, {"top_p": 0.0, "top_k": -1}, {"repetition_penalty": 1.1, "frequency_penalty": -2, "presence_penalty": 2},
 ])
 def test_right_fields(fake, fields):
     assert message_of(fake.chat("hello", **fields))["content"] == "hello"[:fields.get("max_tokens") and 5]

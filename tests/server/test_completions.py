@@ -61,6 +61,40 @@ def test_logprobs(fake):
     assert complete(fake, "a", logprobs=0).json()["choices"][0]["logprobs"]["top_logprobs"] == [{"a": -0.5}]
 
 
+def test_logprobs_of_the_prompt(fake):
+    """As evaluation harnesses ask: what the model thinks of a text, its first token left out."""
+    (choice,) = complete(fake, [[104, 105, 33]], echo=True, logprobs=2, max_tokens=0).json()["choices"]
+    assert choice["text"] == "hi!" and choice["finish_reason"] == "length"
+    lp = choice["logprobs"]
+    assert lp["tokens"] == ["h", "i", "!"] and lp["token_logprobs"] == [None, -1, -2] and lp["text_offset"] == [0, 1, 2]
+    assert lp["top_logprobs"] == [None, {"i": -1, "j": -2}, {"!": -2, '"': -3}]
+    (choice,) = complete(fake, "aé", echo=True, logprobs=0).json()["choices"]
+    lp = choice["logprobs"]
+    assert choice["text"] == "aéaé" and len(lp["tokens"]) == 1 + 3 + 3  # the stand-in's tokenizer begins every text with a token
+    assert lp["token_logprobs"] == [None, -1, -2, -3, -0.5, -0.5, -0.5] and lp["text_offset"] == [0, 0, 1, 1, 2, 3, 3]
+    assert complete(fake, "ab", echo=True).json()["choices"][0]["logprobs"] is None
+    many = complete(fake, [[97, 98], [99, 100, 101]], echo=True, logprobs=0, max_tokens=1, n=2).json()["choices"]
+    assert [c["logprobs"]["token_logprobs"] for c in many] == [[None, -1, -0.5]] * 2 + [[None, -1, -2, -0.5]] * 2
+    assert [c["text"] for c in many] == ["aba"] * 2 + ["cdec"] * 2
+
+
+def test_logprobs_of_the_prompt_in_a_stream(fake):
+    fields = {"prompt": [[104, 105], [106, 107, 108]], "echo": True, "logprobs": 1}
+    whole = complete(fake, **fields).json()["choices"]
+    chunks = [json.loads(e)["choices"][0] for e in events_of(complete(fake, **fields, stream=True))[:-1]]
+    for i in range(2):
+        mine = [c for c in chunks if c["index"] == i]
+        assert mine[0]["text"] == ["hi", "jkl"][i] and "".join(c["text"] for c in mine) == whole[i]["text"]
+        for key in whole[i]["logprobs"]:
+            assert sum((c["logprobs"][key] for c in mine if c["logprobs"]), []) == whole[i]["logprobs"][key]
+
+
+def test_too_many_logprobs_of_prompts(fake):
+    r = complete(fake, [[97] * 10000] * 6, echo=True, logprobs=20)
+    assert error_of(r, 400)["param"] == "prompt" and "fewer prompts" in error_of(r, 400)["message"]
+    assert texts(complete(fake, [[97] * 10000] * 3, echo=True, logprobs=1, max_tokens=0)) == ["a" * 10000] * 3
+
+
 def test_stream(fake):
     r = complete(fake, ["one", "two"], stream=True, stream_options={"include_usage": True}, logprobs=1)
     events = events_of(r)
@@ -104,7 +138,6 @@ def test_right_fields(fake):
     r = complete(fake, "a", suffix="", best_of=1, user="u", logit_bias={"97": 5}, presence_penalty=1, unknown=[], ignore_eos=True, min_tokens=1,
                  priority=3, cache_salt="s", stop=None, logprobs=None, echo=None)
     assert texts(r) == ["a"]
-    assert error_of(complete(fake, "a", echo=True, logprobs=1), 400)["param"] == "echo"
     assert error_of(complete(fake, "a" * 400000), 400)["code"] == "context_length_exceeded"
 
 

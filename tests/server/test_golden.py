@@ -52,6 +52,8 @@ def test_greedy_text(served):
     for case in served.cases["llm"]:
         whole = served.post("/v1/chat/completions", chat(served, case)).json()
         assert whole["choices"][0]["message"]["content"] == case["greedy_text"], case["name"]
+        whole = served.post("/v1/chat/completions", chat(served, case, temperature=1.5, top_p=0)).json()  # the likeliest is all that is left
+        assert whole["choices"][0]["message"]["content"] == case["greedy_text"], case["name"]
         assert streamed_text(served.post("/v1/chat/completions", chat(served, case, stream=True))) == case["greedy_text"]
 
 
@@ -89,6 +91,31 @@ def test_logprobs_and_stop(served):
         want = text[:text.index(stop)]
         assert served.post("/v1/chat/completions", chat(served, case, stop=stop)).json()["choices"][0]["message"]["content"] == want
         assert streamed_text(served.post("/v1/chat/completions", chat(served, case, stop=[stop], stream=True))) == want
+
+
+def test_logprobs_of_a_prompt(served):
+    """The way of lm-eval: a text as ids, whose last ones are judged; the one that follows it is dropped, so there must be one."""
+    def rate(**fields):
+        body = {"model": served.model, "prompt": [ids], "echo": True, "logprobs": 1, "max_tokens": 1, "temperature": 0, **fields}
+        (choice,) = served.post("/v1/completions", body).json()["choices"]
+        return choice["logprobs"]
+    text = served.cases["llm"][0]["greedy_text"]
+    ids = served.post("/tokenize", {"prompt": "Say something. " + text}).json()["tokens"]
+    lp = rate()
+    assert [len(v) for v in lp.values()] == [len(ids) + 1] * 4
+    assert lp["token_logprobs"][0] is None and lp["top_logprobs"][0] is None
+    for token, logprob, top in list(zip(lp["tokens"], lp["token_logprobs"], lp["top_logprobs"]))[1:]:
+        assert logprob <= top[token] <= max(top.values()) <= 0  # of tokens spelt the same, the likeliest is shown
+    assert rate() == lp and rate(stream=False, n=1) == lp  # the prefix cache changes nothing
+    ended = rate(logit_bias={str(end_id(served)): 100})
+    assert [len(v) for v in ended.values()] == [len(ids) + 1] * 4 and ended["token_logprobs"][:-1] == lp["token_logprobs"][:-1]
+    chosen = served.post("/v1/completions", {"prompt": [ids[:-8]], "logprobs": 1, "max_tokens": 8, "temperature": 0}).json()["choices"][0]["logprobs"]
+    told = served.post("/v1/completions", {"prompt": [ids[:-8]], "logprobs": 1, "max_tokens": 8, "temperature": 0, "echo": True}).json()["choices"][0]["logprobs"]
+    assert told["token_logprobs"][len(ids) - 8:][:len(chosen["tokens"])] == chosen["token_logprobs"]
+
+
+def end_id(served):
+    return json.loads((served.folder / "checkpoint" / "config.json").read_text()).get("eos_token_id", 2)
 
 
 def test_prompt_ids(served):

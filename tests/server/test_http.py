@@ -1,4 +1,5 @@
 """The HTTP layer over raw sockets: framing, limits, hang-ups, loading, draining."""
+import gzip
 import json
 import signal
 import socket
@@ -140,6 +141,27 @@ def test_post_needs_json(fake, kind):
     assert r.status_code == 415
     r = fake.http.post("/tokenize", content=b'{"prompt":"a"}', headers={"content-type": "Application/JSON; charset=utf-8"})
     assert r.status_code == 200
+
+
+def test_packed_bodies_are_refused(fake):
+    body = b'{"prompt":"a"}'
+    r = fake.http.post("/tokenize", content=gzip.compress(body), headers={"content-type": "application/json", "content-encoding": "gzip"})
+    assert r.status_code == 415 and "Content-Encoding" in r.json()["error"]["message"]
+    r = fake.http.post("/tokenize", content=body, headers={"content-type": "application/json", "content-encoding": "identity"})
+    assert r.status_code == 200
+
+
+def test_a_byte_order_mark_is_no_mistake(fake):
+    def post(body):
+        return fake.http.post("/tokenize", content=body, headers={"content-type": "application/json"})
+    assert post(b'\xef\xbb\xbf{"prompt":"a"}').json()["count"] == 2
+    for body in (b"\xef\xbb\xbf", b"\xef\xbb", b'{"prompt":\xef\xbb\xbf"a"}'):
+        assert post(body).status_code == 400
+
+
+def test_no_library_speaks_of_its_flags(fake):
+    error = fake.http.post("/tokenize", content=b'{"prompt":"a\\u0000"}', headers={"content-type": "application/json"}).json()["error"]
+    assert "\\u0000 is not allowed" in error["message"] and "JSON_" not in error["message"]
 
 
 def test_keep_alive_and_pipelining(fake):

@@ -2,6 +2,7 @@
 import base64
 import io
 import json
+import re
 import time
 
 import openai
@@ -142,8 +143,37 @@ def test_animation_in_streams_and_chats(fake):
     assert head == "data:image/gif;base64" and open_picture({"b64_json": data}).n_frames == 10
 
 
-def test_quality(fake):
-    assert [fake.post(PATH, {"prompt": "a", "quality": q}).json()["quality"] for q in ("low", "hd", "standard")] == ["low", "high", "medium"]
+def drawn_with(entry):
+    """guidance, top_k, top_p and temperature that the engine was asked to draw with."""
+    picture = entry if isinstance(entry, Image.Image) else open_picture(entry)
+    digits, codes = re.search(r"codes=680x(\d):(\S+)", picture.text["vargpt"]).groups()
+    n = int(digits)
+    first = [int(codes[i * n:i * n + n], 16) for i in range(4)]
+    return first[0] / 100, first[1], first[2] / 1000, first[3] / 1000
+
+
+@pytest.mark.parametrize("quality, echoed, guidance, top_k", [
+    ("low", "low", 0, 900), ("medium", "medium", 1.5, 900), ("standard", "medium", 1.5, 900), ("auto", "auto", 1.5, 900),
+    (None, "auto", 1.5, 900), ("high", "high", 3, 600), ("hd", "high", 3, 600),
+])
+def test_quality_chooses_sampling(fake, quality, echoed, guidance, top_k):
+    def draw(**fields):
+        body = fake.post(PATH, {"prompt": "/sampling", "quality": quality, **fields}).json()
+        assert body["quality"] == echoed
+        return drawn_with(body["data"][0])
+    assert draw() == (guidance, top_k, 0.96, 1)
+    assert draw(n=1, guidance_scale=None, top_k=None) == (guidance, top_k, 0.96, 1)
+    assert draw(guidance_scale=7) == (7, top_k, 0.96, 1)  # what the request says itself wins
+    assert draw(top_k=5, top_p=0.5, temperature=2) == (guidance, 5, 0.5, 2)
+
+
+def test_sampling_in_chat(fake):
+    def draw(**fields):
+        (image,) = fake.chat("/draw /sampling", **fields).json()["choices"][0]["message"]["images"]
+        return drawn_with({"b64_json": image["image_url"]["url"].split(",")[1]})
+    assert draw() == (1.5, 900, 0.96, 1)
+    assert draw(image_config={"guidance_scale": 0.25, "top_k": 1, "top_p": 0.125, "temperature": 0.5}) == (0.25, 1, 0.125, 0.5)
+    assert draw(temperature=0, top_k=3, top_p=0.1) == (1.5, 900, 0.96, 1)  # those are for text
 
 
 def link_of(server, **fields):

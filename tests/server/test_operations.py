@@ -1,6 +1,7 @@
 """What operators see: metrics, the log, the queue, loading, draining, a stuck engine."""
 import json
 import re
+import shutil
 import signal
 import threading
 import time
@@ -77,6 +78,8 @@ def test_counts(start):
     for scale in range(10):
         assert m.get("vargpt_scale_seconds_count", scale=str(scale)) == 3
     assert m.get("vargpt_connections") >= 1 and m.get("vargpt_ready") == 1
+    assert m.get("vargpt_text_step_seconds") == 0.002 and m.get("vargpt_longest_unit_seconds") == 0.003
+    assert m.get("vargpt_longest_token_wait_seconds") == 0.25
     assert m.get("process_resident_memory_bytes") > 1e6
     build = next(s for s in m.families["vargpt_build_info"].samples)
     assert build.value == 1 and build.labels["model"] == "fake" and re.match(r"\d+\.\d+\.\d+", build.labels["version"])
@@ -155,10 +158,31 @@ def test_the_real_engine_counts():
     assert m.get("vargpt_prefix_hit_tokens_total") == m.get("vargpt_cached_tokens_total")
     assert m.get("vargpt_rows_total", kind="prefill") > 0 and m.get("vargpt_rows_total", kind="text") > 0
     assert m.get("vargpt_pages") > 0 and m.get("vargpt_pages_used") == 0 and m.get("vargpt_pages_cached") > 0
+    assert 0 < m.get("vargpt_text_step_seconds") <= m.get("vargpt_longest_token_wait_seconds") < 60 and m.get("vargpt_longest_unit_seconds") > 0
     assert m.get("vargpt_steps_total") > 8 and m.get("vargpt_queue_seconds_count") == 2
     config = next(s for s in m.families["vllm:cache_config_info"].samples)
     assert config.labels["block_size"] == "16" and int(config.labels["num_gpu_blocks"]) == m.get("vargpt_pages")
     server.stop()
+
+
+def test_checkpoints_of_the_same_shapes_have_their_own_fingerprints(tmp_path):
+    source = GOLDEN / "tiny-a" / "checkpoint"
+    def fingerprint(folder):
+        server = start_real(folder)
+        body = {"messages": [{"role": "user", "content": "hello"}], "max_tokens": 1}
+        names = {server.post(CHAT, body).json()["system_fingerprint"] for _ in range(2)}
+        build = next(s for s in Metrics(server).families["vargpt_build_info"].samples)
+        server.stop()
+        assert names == {build.labels["fingerprint"]}
+        return names.pop()
+    shutil.copytree(source, tmp_path / "checkpoint")
+    assert fingerprint(tmp_path / "checkpoint") == fingerprint(source)
+    weights = tmp_path / "checkpoint" / "model.safetensors"
+    data = bytearray(weights.read_bytes())
+    begin = 8 + int.from_bytes(data[:8], "little")
+    data[begin + json.loads(data[8:begin])["image_gen_projector.ln_q.bias"]["data_offsets"][0]] ^= 1
+    weights.write_bytes(data)
+    assert fingerprint(tmp_path / "checkpoint") != fingerprint(source)
 
 
 # ---- the log ----
@@ -271,6 +295,26 @@ def test_queued_streams_hear_their_place(start):
             assert not event or event.startswith("data: ") or event.startswith(": ")
 
 
+def test_answers_that_waited_tell_their_place(start):
+    server = start(slots=1)
+    first = server.connect()
+    first.sendall(request("POST", CHAT, chat_body("/wait"), close=False))
+    server.wait_running(1)
+    replies, threads = {}, []
+    def ask(i, body):
+        replies[i] = server.post(CHAT, body) if i < 2 else server.post("/v1/images/generations", body)
+    for i, body in enumerate((chat_body("hello"), chat_body("hello"), {"prompt": "a"})):
+        threads.append(threading.Thread(target=ask, args=(i, body)))
+        threads[-1].start()
+        time.sleep(0.4 * SLOW)
+    time.sleep(0.6 * SLOW)
+    first.close()
+    for t in threads:
+        t.join()
+    assert [replies[i].headers["x-queue-position"] for i in range(3)] == ["1", "2", "3"]
+    assert "x-queue-position" not in server.chat("/slow " + "x" * 50).headers
+
+
 def test_running_streams_hear_nothing_of_queues(start):
     assert "queued" not in start(slots=1).chat("/slow " + "x" * 100, stream=True).text
 
@@ -317,6 +361,20 @@ def test_readiness_goes_first(start):
     assert server.http.get("/health/live").status_code == 200
     assert server.chat("still taken").status_code == 200
     server.process.wait(20 * SLOW)
+
+
+def test_a_lost_device_is_told(start):
+    server = start(ready=False, lost=1)
+    for _ in range(100 * SLOW):
+        r = server.http.get("/health")
+        if r.json()["status"] != "loading":
+            break
+        time.sleep(0.05)
+    for r in (r, server.http.get("/health/ready"), server.http.get("/health/live"), server.chat("x"), server.http.get("/v1/models")):
+        assert r.status_code == 503 and r.headers["retry-after"], r.text
+        assert r.json()["status"] == "device_lost" and r.json()["error"]["code"] == "device_lost"
+    assert "started anew" in r.json()["error"]["message"]
+    assert Metrics(server).get("vargpt_ready") == 0
 
 
 def test_a_stuck_engine_is_told(start):

@@ -28,6 +28,9 @@ struct heard {
     int32_t id[4096];
     float logprob[4096];
     int n_ids;
+    int32_t prompt_id[4096]; /* of EVENT_PROMPT */
+    float prompt_logprob[4096];
+    int n_prompt;
     int32_t *codes; /* of all pictures, end to end */
     size_t n_codes;
     uint8_t *rgb; /* of the last picture */
@@ -44,6 +47,10 @@ static inline void hear(void *context, const struct event *e)
     if (e->type == EVENT_TOKEN && h->n_ids < 4096) {
         h->logprob[h->n_ids] = e->logprob;
         h->id[h->n_ids++] = e->id;
+    } else if (e->type == EVENT_PROMPT && h->n_prompt < 4096) {
+        assert_int_equal(h->n_ids, 0);
+        h->prompt_logprob[h->n_prompt] = e->logprob;
+        h->prompt_id[h->n_prompt++] = e->id;
     } else if (e->type == EVENT_PICTURE) {
         if (h->n_pictures++ == 0)
             h->before_picture = h->n_ids;

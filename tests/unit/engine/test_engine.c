@@ -339,14 +339,51 @@ static void test_closing_ends_everything(void **state)
     }
 }
 
-static enum status refused(struct engine *e, struct request *r)
+static struct error refusal(struct engine *e, struct request *r)
 {
     struct error err = {0};
-    enum status status = engine_submit(e, r, (struct event_sink){hear, NULL}, NULL, &err);
-    assert_int_not_equal(status, STATUS_OK);
+    assert_int_not_equal(engine_submit(e, r, (struct event_sink){hear, NULL}, NULL, &err), STATUS_OK);
     assert_true(err.message[0] != 0);
     request_close(r);
-    return status;
+    return err;
+}
+
+static enum status refused(struct engine *e, struct request *r)
+{
+    return refusal(e, r).status;
+}
+
+/* n codes are given for a drawing, all 0 but the last. */
+static struct error refusal_of_codes(struct engine *e, size_t n, int32_t last)
+{
+    struct request *r = drawing_request(5, 0);
+    r->draw.n_given = n;
+    r->draw.given = xcalloc(n, sizeof *r->draw.given);
+    r->draw.given[n - 1] = last;
+    return refusal(e, r);
+}
+
+/* It is said which field is wrong, and what it may be. */
+static void test_refusals_of_codes(void **state)
+{
+    (void)state;
+    struct world w = world_open((struct engine_options){.max_sequences = 1, .context = 1024}, 1);
+    struct error err = refusal_of_codes(w.engine, 680, 1024);
+    assert_int_equal(err.status, STATUS_BAD_REQUEST);
+    assert_string_equal(err.message, "draw.given[679] is 1024, must be -1 to 1023");
+    err = refusal_of_codes(w.engine, 680, -2);
+    assert_string_equal(err.message, "draw.given[679] is -2, must be -1 to 1023");
+    err = refusal_of_codes(w.engine, 3, 0);
+    assert_string_equal(err.message, "draw.given has 3 codes, this model's pictures have 680");
+    struct request *r = text_request(700, 1);
+    r->picture = xcalloc(1, sizeof *r->picture);
+    r->n_pictures = 1;
+    r->picture[0] = (struct prompt_picture){.kind = PICTURE_DRAWN, .first_id = 5, .n_codes = 680};
+    r->picture[0].codes = xcalloc(680, sizeof *r->picture[0].codes);
+    r->picture[0].codes[7] = -1; /* must be known */
+    err = refusal(w.engine, r);
+    assert_string_equal(err.message, "picture.codes[7] is -1, must be 0 to 1023");
+    world_close(&w);
 }
 
 static void test_refusals(void **state)
@@ -369,11 +406,6 @@ static void test_refusals(void **state)
     assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
     r = seeing_request(e, 0);
     r->picture[0].n_pixels--;
-    assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
-    r = drawing_request(5, 0);
-    r->draw.n_given = 680;
-    r->draw.given = xcalloc(680, sizeof *r->draw.given);
-    r->draw.given[679] = 1024;
     assert_int_equal(refused(e, r), STATUS_BAD_REQUEST);
 
     r = text_request(20, 1); /* one runs, one waits, one is refused */
@@ -423,6 +455,7 @@ int main(void)
         cmocka_unit_test(test_seen_pictures_are_remembered),
         cmocka_unit_test(test_closing_ends_everything),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_refusals_of_codes),
         cmocka_unit_test(test_request_copy),
     };
     return cmocka_run_group_tests(tests, NULL, forget_alone);

@@ -2,6 +2,8 @@
  * behind; a request fails and the next one is served as if nothing had been. */
 #include "hearing.h"
 
+#include <stdatomic.h>
+
 static enum status try_open(long fail_after)
 {
     struct backend *be = NULL;
@@ -85,11 +87,72 @@ static void test_serving(void **state)
         heard_free(want[k]);
 }
 
+/* A backend like the CPU's whose device can be lost, or lack memory for a moment. */
+static const struct backend_ops *whole;
+static struct backend_ops faulty;
+static atomic_bool lost, short_of_memory;
+
+static enum status finish_faulty(struct backend *be, struct error *err)
+{
+    enum status status = whole->finish(be, err);
+    if (status == STATUS_OK && atomic_load(&lost))
+        return error_set(err, STATUS_DEVICE, "the device fell off the bus");
+    if (status == STATUS_OK && atomic_load(&short_of_memory)) {
+        atomic_store(&short_of_memory, !err);
+        return error_set(err, STATUS_NO_MEMORY, "no memory");
+    }
+    return status;
+}
+
+static struct engine_status look_when_idle(struct engine *e)
+{
+    struct engine_status s;
+    do {
+        usleep(1000);
+        engine_look(e, &s);
+    } while (s.stepping || s.running);
+    return s;
+}
+
+static void test_a_lost_device(void **state)
+{
+    (void)state;
+    struct backend *be = NULL;
+    struct engine *e = NULL;
+    struct engine_options options = {.model_path = checkpoint, .max_sequences = 2};
+    assert_int_equal(cpu_backend_open(&be, 1, cpu_level_detected(), NULL), STATUS_OK);
+    whole = be->op;
+    faulty = *whole;
+    faulty.finish = finish_faulty;
+    be->op = &faulty;
+    assert_int_equal(engine_open(&e, be, &options, NULL), STATUS_OK);
+    const struct {
+        atomic_bool *fault;
+        enum status status;
+    } faults[] = {{NULL, STATUS_OK},
+                  {&short_of_memory, STATUS_NO_MEMORY},
+                  {NULL, STATUS_OK},
+                  {&lost, STATUS_DEVICE},
+                  {NULL, STATUS_DEVICE}};
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++) {
+        if (faults[i].fault)
+            atomic_store(faults[i].fault, true);
+        struct heard *h = run_alone(e, request_of_kind(e, 0));
+        assert_int_equal(h->status, faults[i].status);
+        assert_int_equal(look_when_idle(e).device_lost, faults[i].status == STATUS_DEVICE);
+        heard_free(h);
+    }
+    engine_close(e);
+    be->op = whole;
+    cpu_backend_close(be);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_opening),
         cmocka_unit_test(test_serving),
+        cmocka_unit_test(test_a_lost_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -5,9 +5,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
-#include <string.h>
 
 static const char file[] = "tests/golden/tiny-a/expected.safetensors";
 
@@ -62,12 +64,64 @@ static void test_other_files(void **state)
     assert_null(ck);
 }
 
+/* A file of two tensors: "a" of as many floats as go into 4,000 bytes, "b" of ten. */
+static void write_two(const char *path, const char *name, const unsigned char *bytes)
+{
+    char header[256];
+    FILE *f = fopen(path, "wb");
+    int n = snprintf(header, sizeof header,
+                     "{\"%s\":{\"dtype\":\"F32\",\"shape\":[1000],\"data_offsets\":[0,4000]},"
+                     "\"b\":{\"dtype\":\"F32\",\"shape\":[10],\"data_offsets\":[4000,4040]}}",
+                     name);
+    uint64_t length = (uint64_t)n;
+    assert_non_null(f);
+    fwrite(&length, sizeof length, 1, f);
+    fwrite(header, 1, length, f);
+    fwrite(bytes, 1, 4040, f);
+    fclose(f);
+}
+
+static void digest_two(const char *name, const unsigned char *bytes, uint8_t digest[SHA256_BYTES])
+{
+    char path[64];
+    struct checkpoint *ck;
+    struct error err = {0};
+    snprintf(path, sizeof path, "/tmp/vargpt-test-digest-%d.safetensors", (int)getpid());
+    write_two(path, name, bytes);
+    if (checkpoint_open(&ck, path, &err))
+        fail_msg("%s", err.message);
+    checkpoint_digest(ck, digest);
+    checkpoint_close(ck);
+    unlink(path);
+}
+
+/* Checkpoints of the same shapes differ by their weights, whichever tensor it is. */
+static void test_digest(void **state)
+{
+    static const int sampled[] = {0, 63, 1312, 3999, 4000, 4020, 4039};
+    unsigned char bytes[4040] = {0};
+    uint8_t first[SHA256_BYTES], other[SHA256_BYTES];
+    (void)state;
+    digest_two("a", bytes, first);
+    digest_two("a", bytes, other);
+    assert_memory_equal(first, other, sizeof first);
+    digest_two("a2", bytes, other);
+    assert_memory_not_equal(first, other, sizeof first);
+    for (size_t i = 0; i < sizeof sampled / sizeof *sampled; i++) {
+        bytes[sampled[i]] = 1;
+        digest_two("a", bytes, other);
+        assert_memory_not_equal(first, other, sizeof first);
+        bytes[sampled[i]] = 0;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_side_files),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_other_files),
+        cmocka_unit_test(test_digest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

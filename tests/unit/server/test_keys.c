@@ -1,6 +1,7 @@
 /* API keys: what is read, what is found, what stays when they are read again. */
 #include "server/keys.h"
 
+#include "base/buffer.h"
 #include "base/log.h"
 
 #include <setjmp.h>
@@ -12,7 +13,7 @@
 
 #include <cmocka.h>
 
-static const char path[] = "/tmp/vargpt-test-keys";
+static char path[64]; /* of the key file */
 
 static void write_file(const char *text)
 {
@@ -135,7 +136,7 @@ static void test_limits_outlast_reading_again(void **state)
     api_key_rates(k, &requests, &tokens);
     assert_int_equal(requests.limit, 3);
     assert_int_equal(requests.left, 1);
-    api_key_spend(k, 80);
+    api_key_settle(k, 0, 80);
     assert_false(api_key_admit(k, &wait, &limit));
     assert_string_equal(limit, "tokens");
     write_file("");
@@ -145,6 +146,93 @@ static void test_limits_outlast_reading_again(void **state)
     assert_int_equal(key_ring_reload(r, &o, &err), STATUS_OK);
     assert_null(name_of(r, "Bearer key-0123456789abcdef"));
     api_key_drop(k);
+    key_ring_close(r);
+}
+
+/* What comparing gives depends on each byte, also behind one that differs: it cannot have ended early. */
+static void test_every_byte_is_compared(void **state)
+{
+    uint8_t a[KEY_DIGEST_BYTES], b[KEY_DIGEST_BYTES];
+    (void)state;
+    for (int i = 0; i < KEY_DIGEST_BYTES; i++)
+        a[i] = b[i] = (uint8_t)(i * 7);
+    assert_int_equal(key_difference(a, b), 0);
+    for (int i = 0; i < KEY_DIGEST_BYTES; i++) {
+        for (int j = 0; j < KEY_DIGEST_BYTES; j++) {
+            b[i] ^= 0x01;
+            b[j] ^= 0x80;
+            assert_int_equal(key_difference(a, b), 0x81);
+            assert_int_equal(key_difference(b, a), 0x81);
+            b[i] ^= 0x01;
+            b[j] ^= 0x80;
+        }
+    }
+}
+
+/* Each key is found, wherever it stands, and nothing that is nearly one. */
+static void test_each_of_many_keys(void **state)
+{
+    struct buffer list;
+    char key[64];
+    (void)state;
+    buffer_init(&list, 1 << 20);
+    for (int i = 0; i < 200; i++)
+        buffer_printf(&list, "key-%03d-0123456789abcdef,", i);
+    struct key_ring *r = open_keys(NULL, list.data);
+    for (int i = 0; i < 200; i++) {
+        char name[16];
+        snprintf(key, sizeof key, "Bearer key-%03d-0123456789abcdef", i);
+        snprintf(name, sizeof name, "key-%d", i + 1);
+        assert_string_equal(name_of(r, key), name);
+        key[strlen(key) - 1] ^= 1;
+        assert_null(name_of(r, key));
+    }
+    key_ring_close(r);
+    buffer_release(&list);
+}
+
+static int64_t tokens_left(struct api_key *k)
+{
+    struct key_rate requests, tokens;
+    api_key_rates(k, &requests, &tokens);
+    return tokens.left;
+}
+
+static void test_tokens_are_reserved(void **state)
+{
+    struct key_ring *r;
+    struct error err = {0};
+    double wait;
+    int64_t first = 60, second = 60, third = 30, whole = 1000000;
+    (void)state;
+    write_file("key-0123456789abcdef me tokens=100\n");
+    struct key_options o = {.file = path};
+    r = open_keys(path, NULL);
+    struct api_key *k = key_ring_find(r, "Bearer key-0123456789abcdef"), *again;
+    assert_true(api_key_reserve(k, &first, &wait));
+    assert_int_equal(tokens_left(k), 40);
+    assert_false(api_key_reserve(k, &second, &wait)); /* would fit only if the first used less */
+    assert_true(wait > 10 && wait <= 12);
+    assert_int_equal(tokens_left(k), 40);
+    assert_true(api_key_reserve(k, &third, &wait));
+    assert_int_equal(key_ring_reload(r, &o, &err), STATUS_OK);
+    again = key_ring_find(r, "Bearer key-0123456789abcdef");
+    assert_int_equal(tokens_left(again), 10);
+    api_key_settle(k, first, 15); /* reserved before, given back after the keys were read again */
+    assert_int_equal(tokens_left(again), 55);
+    api_key_settle(k, third, 30);
+    assert_false(
+        api_key_reserve(again, &whole, &wait)); /* may use more than there ever is: waits for all of that */
+    assert_int_equal(whole, 100);
+    assert_true(wait > 20 && wait <= 27);
+    api_key_settle(k, 45, 0);
+    api_key_settle(k, 45, 0); /* never more than a minute's worth */
+    assert_int_equal(tokens_left(k), 100);
+    assert_true(api_key_reserve(again, &whole, &wait));
+    api_key_settle(again, whole, 130); /* and is a debt afterwards */
+    assert_int_equal(tokens_left(k), 0);
+    api_key_drop(k);
+    api_key_drop(again);
     key_ring_close(r);
 }
 
@@ -170,11 +258,13 @@ static void test_salts_differ(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_file_and_list), cmocka_unit_test(test_what_is_no_key),
-        cmocka_unit_test(test_wrong_files),   cmocka_unit_test(test_limits_outlast_reading_again),
-        cmocka_unit_test(test_salts_differ),
+        cmocka_unit_test(test_file_and_list),       cmocka_unit_test(test_what_is_no_key),
+        cmocka_unit_test(test_wrong_files),         cmocka_unit_test(test_limits_outlast_reading_again),
+        cmocka_unit_test(test_tokens_are_reserved), cmocka_unit_test(test_every_byte_is_compared),
+        cmocka_unit_test(test_each_of_many_keys),   cmocka_unit_test(test_salts_differ),
     };
     log_set_level(LOG_ERROR);
+    snprintf(path, sizeof path, "/tmp/vargpt-test-keys-%d", (int)getpid());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(path);
     return failed;
