@@ -77,6 +77,16 @@ static bool is_card(const struct backend *backend)
     return strcmp(backend->op->name, "cuda") == 0;
 }
 
+enum dtype cli_cache_type(const struct backend *backend, const struct config *c)
+{
+    switch (c->cache_type) {
+    case CACHE_TYPE_F32: return DTYPE_F32;
+    case CACHE_TYPE_BF16: return DTYPE_BF16;
+    case CACHE_TYPE_INT8: return DTYPE_I8;
+    default: return is_card(backend) && c->precision != PRECISION_EXACT ? DTYPE_BF16 : DTYPE_F32;
+    }
+}
+
 void cli_close_backend(struct backend *backend)
 {
     if (backend && is_card(backend))

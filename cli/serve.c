@@ -68,15 +68,24 @@ static void reload(const struct command_line *line, struct server *server)
     config_release(&config);
 }
 
-static void wait_for_stop_signal(const struct command_line *line, struct server *server)
+/* False: the device was lost, and no request can succeed any more. */
+static bool wait_for_stop_signal(const struct command_line *line, struct server *server)
 {
+    const struct timespec second = {.tv_sec = 1};
     sigset_t set;
-    int number = 0;
     stop_signals(&set);
     sigaddset(&set, SIGHUP);
-    for (; sigwait(&set, &number) == 0 && number == SIGHUP; number = 0)
-        reload(line, server);
-    log_info("%s: finishing the replies under way", number == SIGINT ? "interrupted" : "asked to stop");
+    for (;;) {
+        int number = sigtimedwait(&set, NULL, &second);
+        if (server_has_lost_device(server))
+            return false;
+        if (number == SIGHUP)
+            reload(line, server);
+        if (number != SIGINT && number != SIGTERM)
+            continue;
+        log_info("%s: finishing the replies under way", number == SIGINT ? "interrupted" : "asked to stop");
+        return true;
+    }
 }
 
 /* From here on a signal ends the program at once. */
@@ -121,9 +130,7 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
         model, device, (double)memory.weights / 1048576, (double)memory.cache / 1048576, memory.cache_pages,
         PAGE_TOKENS, memory.cache_page >> 10, dtype_name(memory.cache_type), (double)memory.work / 1048576);
     log_info("threads by %s; cache %s; %.1f MiB of memory were available (%s), weights included",
-             cli_describe_threads(c),
-             memory.cache_was_given ? "by --cache" : "at most half of what the weights leave",
-             (double)memory.available / 1048576, memory.limit);
+             cli_describe_threads(c), memory.cache_rule, (double)memory.available / 1048576, memory.limit);
     bool path = strncmp(address, "unix:", 5) == 0;
     printf("listening on %s\n"
            "try: curl %s%s%s/v1/chat/completions -H 'Content-Type: application/json'%s -d "
@@ -174,9 +181,11 @@ static enum status serve(const struct command_line *line, const struct config *c
         return status;
     server_attach(*server, e->engine);
     print_welcome(c, e, server_port(*server));
-    wait_for_stop_signal(line, *server);
+    bool asked = wait_for_stop_signal(line, *server);
     stop_at_next_signal();
-    return STATUS_OK;
+    return asked ? STATUS_OK
+                 : error_set(err, STATUS_DEVICE,
+                             "the device was lost: whatever started this program must start it again");
 }
 
 int serve_main(int argc, char **argv)

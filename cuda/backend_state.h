@@ -40,9 +40,10 @@ struct cuda_backend {
 };
 
 struct weight {
-    void *data;      /* device memory: rows first, dense */
-    enum dtype type; /* F32, F16, BF16 */
+    void *data; /* device memory, as struct weight_view has it */
+    enum dtype type;
     int rows, cols;
+    const void *scale; /* of blocks; part of data */
 };
 
 static inline struct cuda_backend *cuda_state(struct backend *be)
@@ -69,6 +70,7 @@ enum status cuda_memory_open(struct cuda_backend *, struct error *);
 void cuda_memory_close(struct cuda_backend *);
 void *cuda_alloc(struct backend *, size_t bytes);
 void cuda_free(struct backend *, void *memory);
+size_t cuda_memory_left(struct backend *);
 void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
 enum status cuda_finish(struct backend *, struct error *);
@@ -131,7 +133,7 @@ static inline struct matrix_view view_of(struct tensor t)
 
 static inline struct weight_view weight_view_of(const struct weight *w)
 {
-    return (struct weight_view){w->data, w->type, w->rows, w->cols};
+    return (struct weight_view){w->data, w->type, w->rows, w->cols, w->scale};
 }
 
 #endif

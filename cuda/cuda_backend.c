@@ -10,8 +10,10 @@
 
 static const struct backend_ops cuda_ops = {
     .name = "cuda",
+    .cache_types = 1u << DTYPE_BF16 | 1u << DTYPE_I8,
     .alloc = cuda_alloc,
     .free = cuda_free,
+    .memory_left = cuda_memory_left,
     .upload = cuda_upload,
     .download = cuda_download,
     .finish = cuda_finish,

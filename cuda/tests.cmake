@@ -12,6 +12,10 @@ foreach(op linear conv2d)
     --batch-invariant off --op ${op} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endforeach()
 
+# for bench/cuda-static
+add_executable(count_steps bench/count_steps.c)
+target_link_libraries(count_steps PRIVATE vargpt_engine vargpt_cuda_emulated)
+
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 foreach(test emulator backend libraries)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)

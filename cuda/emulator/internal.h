@@ -11,6 +11,9 @@
  * is a bug of ours that a card would answer with silence or nonsense. */
 [[noreturn]] void emulated_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* runtime.cpp: see emulator_run_dry. */
+bool emulated_dry();
+
 /* shared.cpp: the arrays of the running block. */
 void shared_begin_block();
 void shared_end_block(); /* checks the guards */

@@ -36,11 +36,11 @@ template <typename Source>
 static void start_round(cudaStream_t stream, uint16_t *to, enum dtype type, Source x, int rows, int cols)
 {
     if (type == DTYPE_BF16)
-        LAUNCH((round_kernel<type_bf16, Source>), blocks_of(rows, cols / 8), THREADS, stream, (uint4 *)to, x,
-               rows, cols / 8);
+        LAUNCH((round_kernel<bf16, Source>), blocks_of(rows, cols / 8), THREADS, stream, (uint4 *)to, x, rows,
+               cols / 8);
     else
-        LAUNCH((round_kernel<type_f16, Source>), blocks_of(rows, cols / 8), THREADS, stream, (uint4 *)to, x,
-               rows, cols / 8);
+        LAUNCH((round_kernel<f16, Source>), blocks_of(rows, cols / 8), THREADS, stream, (uint4 *)to, x, rows,
+               cols / 8);
 }
 
 void launch_round_rows(cudaStream_t stream, uint16_t *to, enum dtype type, struct matrix_view x)
@@ -90,9 +90,9 @@ void launch_widen_rows(cudaStream_t stream, struct matrix_view out, const uint16
 {
     dim3 blocks = blocks_of(out.rows, out.cols / 4);
     if (type == DTYPE_BF16)
-        LAUNCH(widen_kernel<type_bf16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
+        LAUNCH(widen_kernel<bf16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
     else
-        LAUNCH(widen_kernel<type_f16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
+        LAUNCH(widen_kernel<f16>, blocks, THREADS, stream, out, from, scale, bias, is_wide(out));
 }
 
 __global__ void __launch_bounds__(THREADS) activate_kernel(struct matrix_view x, int activation)

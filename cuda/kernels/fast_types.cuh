@@ -4,7 +4,7 @@
 
 #include "cuda/portable_cuda.h"
 
-struct type_bf16 {
+struct bf16 {
     static __device__ __forceinline__ float value(uint32_t bits)
     {
         return bf16_to_float((uint16_t)bits);
@@ -19,7 +19,7 @@ struct type_bf16 {
     }
 };
 
-struct type_f16 {
+struct f16 {
     static __device__ __forceinline__ float value(uint32_t bits)
     {
         return f16_to_float((uint16_t)bits);

@@ -251,7 +251,7 @@ static double operand_rounding(const struct check *c, enum dtype type)
 
 double product_rounding(const struct check *c, enum dtype type)
 {
-    double weight = type > DTYPE_BF16 ? 0x1p-11 : 0; /* half a step of F16 */
+    double weight = c->rounds_blocks && type > DTYPE_BF16 ? 0x1p-11 : 0; /* half a step of F16 */
     return weight + operand_rounding(c, type);
 }
 

@@ -125,12 +125,15 @@ static int run_operations(struct check *c)
 
 static int check_level(const struct options *o, enum cpu_level level)
 {
-    struct check c = {.level = cpu_level_name(level), .only = o->only, .random = o->seed};
+    struct check c = {
+        .level = cpu_level_name(level), .only = o->only, .random = o->seed, .rounds_blocks = true};
     for (int i = 0; i < CHECK_BACKENDS; i++)
         c.backend[i] = open_backend(i + 1, level);
+    c.plain = open_backend(1, CPU_SCALAR);
     int failures = run_operations(&c);
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cpu_backend_close(c.backend[i]);
+    cpu_backend_close(c.plain);
     return failures;
 }
 
@@ -149,7 +152,8 @@ static int check_cuda(const struct options *o)
     struct check c = {.level = emulator_set_order ? "emulated" : "cuda",
                       .only = o->only,
                       .random = o->seed,
-                      .fast = o->fast};
+                      .fast = o->fast,
+                      .rounds_blocks = o->fast};
     for (int i = 0; i < CHECK_BACKENDS; i++) {
         struct backend *device = NULL;
         struct error err = {0};
@@ -167,9 +171,11 @@ static int check_cuda(const struct options *o)
             printf("%s\n", text);
         c.backend[i] = on_device_open(device, set_order, i);
     }
+    c.plain = open_backend(1, CPU_SCALAR);
     int failures = run_operations(&c);
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cuda_backend_close(on_device_close(c.backend[i]));
+    cpu_backend_close(c.plain);
     if (c.rows_vary && emulator_library_calls)
         printf("%lu products and convolutions by libraries\n", emulator_library_calls());
     return failures;

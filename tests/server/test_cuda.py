@@ -12,9 +12,9 @@ PROMPTS = ["one", "two words here", "three is a longer question about things"]
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="there is no build-emulated/vargpt-emulated")
 
 
-def start(device, monkeypatch):
+def start(device, monkeypatch, *flags):
     monkeypatch.setenv("VARGPT_EMULATOR_GUARD", "1")
-    return start_real(GOLDEN / "tiny-a" / "checkpoint", "--device", device, "--precision", "exact", program=PROGRAM)
+    return start_real(GOLDEN / "tiny-a" / "checkpoint", "--device", device, "--precision", "exact", *flags, program=PROGRAM)
 
 
 def text_of(server, prompt):
@@ -53,3 +53,13 @@ def test_models_say_whether_company_matters(monkeypatch, libraries, invariant):
                         program=PROGRAM)
     assert server.http.get("/v1/models").json()["data"][0]["batch_invariant"] is invariant
     server.stop()
+
+
+@pytest.mark.parametrize("cache_type", ["bf16", "int8"])
+def test_cache_types(monkeypatch, cache_type):
+    texts = []
+    for device in ["cpu", "cuda"]:
+        server = start(device, monkeypatch, "--cache-type", cache_type)
+        texts.append([text_of(server, prompt) for prompt in PROMPTS])
+        server.stop()
+    assert texts[0] == texts[1]
