@@ -32,6 +32,8 @@ enum status cli_open_backend(struct backend **out, const struct config *, struct
 void cli_close_backend(struct backend *); /* accepts NULL */
 /* "cpu (avx2, 8 threads)", for start-up lines and benchmarks. */
 void cli_describe_backend(const struct backend *, char *text, size_t size);
+/* What keys and values are kept as: what was asked for, or what suits the device and its precision. */
+enum dtype cli_cache_type(const struct backend *, const struct config *);
 /* Why it has that many threads. */
 const char *cli_describe_threads(const struct config *);
 

@@ -44,9 +44,12 @@ static int read_card(const char *device)
 static enum status open_card(struct backend **out, int card, const struct config *c, struct error *err)
 {
     enum status status = cuda_backend_open(out, card, err);
-    if (status == STATUS_OK)
-        cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
+    if (c->batch_invariant == BATCH_INVARIANT_OFF)
+        cuda_backend_use_libraries(*out);
+    return STATUS_OK;
 }
 
 enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
@@ -72,6 +75,16 @@ enum status cli_open_backend(struct backend **out, const struct config *c, struc
 static bool is_card(const struct backend *backend)
 {
     return strcmp(backend->op->name, "cuda") == 0;
+}
+
+enum dtype cli_cache_type(const struct backend *backend, const struct config *c)
+{
+    switch (c->cache_type) {
+    case CACHE_TYPE_F32: return DTYPE_F32;
+    case CACHE_TYPE_BF16: return DTYPE_BF16;
+    case CACHE_TYPE_INT8: return DTYPE_I8;
+    default: return is_card(backend) && c->precision != PRECISION_EXACT ? DTYPE_BF16 : DTYPE_F32;
+    }
 }
 
 void cli_close_backend(struct backend *backend)

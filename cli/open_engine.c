@@ -11,7 +11,8 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
                             void (*progress)(void *context, double fraction), void *context,
                             struct error *err)
 {
-    static const enum dtype cache_types[] = {DTYPE_F32, DTYPE_BF16, DTYPE_I8}; /* in the order of the words */
+    static const enum dtype layers[] = {
+        [WEIGHTS_FILE] = DTYPE_F32, [WEIGHTS_INT8] = DTYPE_Q8_0, [WEIGHTS_INT4] = DTYPE_Q4_0};
     struct progress bar;
     struct engine_options options = {
         .model_path = c->model,
@@ -21,6 +22,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
         .step_rows = c->step_rows,
         .token_wait_steps = c->token_wait_steps,
         .token_wait_ms = c->token_wait_ms,
+        .layers = layers[c->weights],
         .cache_bytes = (size_t)c->cache,
         .temperature_given = config_given(c, "temperature"),
         .top_p_given = config_given(c, "top_p"),
@@ -28,7 +30,6 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
         .temperature = (float)c->temperature,
         .top_p = (float)c->top_p,
         .top_k = c->top_k,
-        .cache_type = cache_types[c->cache_type],
         .on_progress = progress ? progress : show_progress,
         .progress_context = progress ? context : &bar,
     };
@@ -36,6 +37,7 @@ enum status cli_open_engine(struct cli_engine *out, const struct config *c,
     enum status status = cli_open_backend(&out->backend, c, err);
     if (status != STATUS_OK)
         return status;
+    options.cache_type = cli_cache_type(out->backend, c);
     progress_init(&bar, "loading", 1);
     status = engine_open(&out->engine, out->backend, &options, err);
     progress_end(&bar);

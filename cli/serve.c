@@ -130,9 +130,7 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
         model, device, (double)memory.weights / 1048576, (double)memory.cache / 1048576, memory.cache_pages,
         PAGE_TOKENS, memory.cache_page >> 10, dtype_name(memory.cache_type), (double)memory.work / 1048576);
     log_info("threads by %s; cache %s; %.1f MiB of memory were available (%s), weights included",
-             cli_describe_threads(c),
-             memory.cache_was_given ? "by --cache" : "at most half of what the weights leave",
-             (double)memory.available / 1048576, memory.limit);
+             cli_describe_threads(c), memory.cache_rule, (double)memory.available / 1048576, memory.limit);
     bool path = strncmp(address, "unix:", 5) == 0;
     printf("listening on %s\n"
            "try: curl %s%s%s/v1/chat/completions -H 'Content-Type: application/json'%s -d "

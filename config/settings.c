@@ -12,7 +12,9 @@
 
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
 static const char *const precisions[] = {"auto", "exact", "fast", NULL};
-static const char *const cache_types[] = {"f32", "bf16", "int8", NULL};
+static const char *const on_off[] = {"on", "off", NULL};
+static const char *const cache_types[] = {"auto", "f32", "bf16", "int8", NULL};
+static const char *const weight_words[] = {"file", "int8", "int4", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks", "off", NULL};
@@ -26,6 +28,9 @@ const struct setting settings[] = {
     {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
      .words = precisions, .value = "HOW",
      .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},
+    {FIELD(batch_invariant), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "on",
+     .words = on_off, .value = "HOW",
+     .help = "the same bytes for a request and a seed whatever else runs; off lets a fast card use cuBLASLt and cuDNN"},
     {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
      .value = "N", .help = "processor threads; 0 is as many as the process may use"},
     {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",
@@ -45,9 +50,14 @@ const struct setting settings[] = {
      .most = 60000, .value = "N", .help = "or N milliseconds, where that is more; 0 is 250"},
     {FIELD(cache), .type = SETTING_SIZE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1e15,
      .value = "SIZE", .help = "key/value memory; K, M, G, T are powers of 1024; 0 is chosen from the memory at hand"},
-    {FIELD(cache_type), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "f32",
+    {FIELD(cache_type), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",
      .words = cache_types, .value = "TYPE",
-     .help = "what keys and values are kept as: half or about a quarter of the memory for a little accuracy"},
+     .help = "what keys and values are kept as: bf16 and int8 take half and about a quarter of f32's memory for a little "
+             "accuracy; auto is f32, but bf16 on a card with --precision fast"},
+    {FIELD(weights), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(VERIFY), .initial = "file",
+     .words = weight_words, .value = "TYPE",
+     .help = "what the matrices of layers become while loading: file, nothing else; int8, int4: blocks of 32 with a scale, "
+             "a half or a quarter of a card's memory and time for some accuracy"},
     {FIELD(log_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "info",
      .words = log_levels, .value = "LEVEL", .help = "least serious lines to log on standard error"},
 

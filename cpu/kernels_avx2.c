@@ -1,5 +1,5 @@
 /* Vectors of eight: AVX2, FMA, F16C. */
-#include "cpu/half.h"
+#include "base/half.h"
 #include "cpu/kernels.h"
 
 #if defined(__AVX2__) && defined(__FMA__) && defined(__F16C__)

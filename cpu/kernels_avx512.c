@@ -1,5 +1,5 @@
 /* Vectors of sixteen: AVX-512 F, BW, DQ, VL. */
-#include "cpu/half.h"
+#include "base/half.h"
 #include "cpu/kernels.h"
 
 #if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512DQ__) && defined(__AVX512VL__)

@@ -1,6 +1,6 @@
 /* Plain C over vectors of four, which every processor's compiler turns into what it has (SSE2, NEON, or
  * single floats). */
-#include "cpu/half.h"
+#include "base/half.h"
 #include "cpu/kernels.h"
 
 #define LANES       4

@@ -26,7 +26,9 @@ enum { MOST_HANDOVERS = 64 };
 struct cuda_backend {
     struct backend base;
     int device;
-    bool fast; /* cuda_backend_set_fast */
+    bool fast;               /* cuda_backend_set_fast */
+    struct blas_lt *blas_lt; /* cuda_backend_use_libraries; NULL: not used */
+    struct cudnn *cudnn;
     cudaStream_t stream;
     struct staging staging;
     struct handover handover[MOST_HANDOVERS];
@@ -38,9 +40,10 @@ struct cuda_backend {
 };
 
 struct weight {
-    void *data;      /* device memory: rows first, dense */
-    enum dtype type; /* F32, F16, BF16 */
+    void *data; /* device memory, as struct weight_view has it */
+    enum dtype type;
     int rows, cols;
+    const void *scale; /* of blocks; part of data */
 };
 
 static inline struct cuda_backend *cuda_state(struct backend *be)
@@ -67,6 +70,7 @@ enum status cuda_memory_open(struct cuda_backend *, struct error *);
 void cuda_memory_close(struct cuda_backend *);
 void *cuda_alloc(struct backend *, size_t bytes);
 void cuda_free(struct backend *, void *memory);
+size_t cuda_memory_left(struct backend *);
 void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
 enum status cuda_finish(struct backend *, struct error *);
@@ -105,6 +109,23 @@ void cuda_noise(struct backend *, struct tensor out, const struct noise_row *);
 void cuda_sample(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *);
 void cuda_nearest(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
 
+/* blas_lt.c: cuBLASLt. */
+struct blas_lt;
+/* Failure: STATUS_DEVICE, nothing is left open. */
+enum status blas_lt_open(struct blas_lt **, struct error *);
+void blas_lt_close(struct blas_lt *); /* accepts NULL; after the stream's work is done */
+/* cuda_linear by it, bias and activation included; false when it is not used, or not for such a product:
+ * nothing was done then. A failure is noted. */
+bool blas_lt_linear(struct cuda_backend *, struct tensor out, struct tensor x, const struct weight *,
+                    const float *bias, enum activation);
+
+/* cudnn.c: cuDNN, in the same manner. */
+struct cudnn;
+enum status cudnn_open(struct cudnn **, struct error *);
+void cudnn_close(struct cudnn *);
+bool cudnn_conv2d(struct cuda_backend *, struct tensor out, struct tensor x, const struct conv *,
+                  const struct weight *, const float *bias);
+
 static inline struct matrix_view view_of(struct tensor t)
 {
     return (struct matrix_view){t.data, t.rows, t.cols, t.stride};
@@ -112,7 +133,7 @@ static inline struct matrix_view view_of(struct tensor t)
 
 static inline struct weight_view weight_view_of(const struct weight *w)
 {
-    return (struct weight_view){w->data, w->type, w->rows, w->cols};
+    return (struct weight_view){w->data, w->type, w->rows, w->cols, w->scale};
 }
 
 #endif

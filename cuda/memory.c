@@ -88,13 +88,23 @@ void *cuda_scratch(struct cuda_backend *c, size_t bytes)
 {
     if (bytes <= c->scratch_bytes)
         return c->scratch;
-    cudaFree(c->scratch); /* waits for what still uses it */
+    bytes = bytes < 2 * c->scratch_bytes ? 2 * c->scratch_bytes : bytes; /* contexts grow step by step */
+    cudaFree(c->scratch);                                                /* waits for what still uses it */
     c->scratch = NULL;
     c->scratch_bytes = 0;
     if (!cuda_check(c, cudaMalloc(&c->scratch, bytes), "scratch memory"))
         return NULL;
     c->scratch_bytes = bytes;
     return c->scratch;
+}
+
+size_t cuda_memory_left(struct backend *be)
+{
+    struct cuda_backend *c = cuda_state(be);
+    size_t left = 0, all = 0;
+    if (cuda_ready(c))
+        cuda_check(c, cudaMemGetInfo(&left, &all), "asking for free memory");
+    return left;
 }
 
 void *cuda_alloc(struct backend *be, size_t bytes)

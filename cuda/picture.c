@@ -13,7 +13,8 @@ void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const s
         cuda_linear(be, out, x, w, bias, ACT_NONE);
         return;
     }
-    if (out.rows <= 0 || !cuda_ready(c))
+    assert(!w->scale);
+    if (out.rows <= 0 || !cuda_ready(c) || cudnn_conv2d(c, out, x, conv, w, bias))
         return;
     struct picture_shape shape = {
         .height = conv->height,
@@ -98,7 +99,7 @@ void cuda_sample(struct backend *be, int32_t *out, struct tensor logits, const s
 void cuda_nearest(struct backend *be, int32_t *out, struct tensor x, const struct weight *table)
 {
     struct cuda_backend *c = cuda_state(be);
-    assert(table->cols == x.cols);
+    assert(table->cols == x.cols && !table->scale);
     if (x.rows <= 0 || !cuda_ready(c))
         return;
     launch_nearest(c->stream, out, view_of(x), weight_view_of(table));

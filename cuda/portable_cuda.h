@@ -47,6 +47,20 @@ static __device__ __forceinline__ uint32_t pack_f16(float low, float high)
     return (uint32_t)__half_as_ushort(pair.x) | (uint32_t)__half_as_ushort(pair.y) << 16;
 }
 
+/* a * b + c of two F16 numbers each, rounded once. */
+static __device__ __forceinline__ uint32_t fma_f16(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint32_t d;
+    asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(d) : "r"(a), "r"(b), "r"(c));
+    return d;
+}
+
+/* Bytes 2 * which and 2 * which + 1 of x as F16 numbers, 1024 higher. */
+static __device__ __forceinline__ uint32_t bytes_above_1024(uint32_t x, int which)
+{
+    return __byte_perm(x, 0x64006400, which ? 0x5352 : 0x5150);
+}
+
 /* d += a . b on tensor cores: a is 16 x 16, b is 16 x 8 of 16-bit numbers, d is 16 x 8 in float32. With g =
  * lane / 4 and t = lane % 4 a lane holds of a: (row g, columns 2t, 2t+1), (g+8, the same), (g, 2t+8, 2t+9),
  * (g+8, the same); of b: (rows 2t, 2t+1, column g), (rows 2t+8, 2t+9, column g); of d: (row g, columns 2t,

@@ -40,6 +40,8 @@ void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const s
     assert(x.cols == w->cols && out.cols == w->rows && out.rows == x.rows);
     if (out.rows <= 0 || !cuda_ready(c))
         return;
+    if (blas_lt_linear(c, out, x, w, bias, activation))
+        return;
     if (c->fast && product_is_fast(weight_view_of(w)))
         launch_linear_fast(c->stream, view_of(out), view_of(x), weight_view_of(w), bias, (int)activation);
     else
@@ -107,10 +109,10 @@ void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, stru
                    const int32_t *slot)
 {
     struct cuda_backend *c = cuda_state(be);
-    assert(kv.type == DTYPE_F32 && k.cols == kv.heads * kv.head_dim && v.cols == k.cols);
+    assert(k.cols == kv.heads * kv.head_dim && v.cols == k.cols);
     if (k.rows <= 0 || !cuda_ready(c))
         return;
-    launch_kv_write(c->stream, kv.key, kv.value, view_of(k), view_of(v), slot);
+    launch_kv_write(c->stream, kv, view_of(k), view_of(v), slot);
     cuda_check_launch(c, "kv_write");
 }
 
@@ -136,13 +138,16 @@ void cuda_attention(struct backend *be, struct tensor out, struct tensor q, stru
                     const struct row_batch *batch, enum mask mask, float scale)
 {
     struct cuda_backend *c = cuda_state(be);
-    assert(kv.type == DTYPE_F32 && q.cols % (kv.heads * kv.head_dim) == 0);
+    assert(q.cols % (kv.heads * kv.head_dim) == 0);
     struct attention_shape s = {
         .span = batch->device_span,
         .n_spans = batch->n_spans,
         .page = batch->page,
         .key = kv.key,
         .value = kv.value,
+        .key_scale = kv.key_scale,
+        .value_scale = kv.value_scale,
+        .type = kv.type,
         .kv_heads = kv.heads,
         .head_dim = kv.head_dim,
         .group = q.cols / (kv.heads * kv.head_dim),

@@ -22,6 +22,7 @@ struct backend_ops;
 
 struct backend {
     const struct backend_ops *op;
+    bool rows_vary; /* batch invariance was given up for speed (--batch-invariant off): as close, but not to the bit */
 };
 
 /* A matrix [rows, cols] in the device's own layout; opaque, so that quantised blocks and packed tiles fit behind it. */
@@ -89,11 +90,13 @@ struct backend_ops {
     /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
+    /* What alloc could still give in all. NULL: as much as the machine's memory allows, which others use too */
+    size_t (*memory_left)(struct backend *);
     void (*upload)(struct backend *, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
     enum status (*finish)(struct backend *, struct error *);
 
-    /* weights */
+    /* weights. Those of blocks are for embed and linear only */
     enum status (*weight_load)(struct backend *, struct weight **out, const struct host_matrix *, struct error *);
     void (*weight_free)(struct backend *, struct weight *); /* accepts NULL */
 

@@ -103,7 +103,7 @@ static void override_sampling(struct model_config *c, const struct engine_option
 
 static enum status open_parts(struct engine *e, const struct engine_options *o, struct error *err)
 {
-    if (model_open(&e->model, e->be, o->model_path, o->on_progress, o->progress_context, err))
+    if (model_open(&e->model, e->be, o->model_path, o->layers, o->on_progress, o->progress_context, err))
         return err->status;
     if (model_text_open(&e->text, e->model->checkpoint, &e->model->config, err))
         return err->status;
@@ -373,6 +373,11 @@ int engine_picture_tokens(const struct engine *e)
 int engine_picture_side(const struct engine *e)
 {
     return e->model->vae.picture_side;
+}
+
+bool engine_batch_invariant(const struct engine *e)
+{
+    return !e->be->rows_vary;
 }
 
 int engine_seen_rows(const struct engine *e)

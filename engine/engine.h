@@ -20,6 +20,7 @@ struct engine_options {
     int max_queue;          /* requests waiting beside them; more are refused with STATUS_BUSY; 0 = 256 */
     int step_rows;          /* rows of one forward pass; 0 = 512; never fewer than max_sequences and a scale need */
     size_t cache_bytes;     /* of key/value memory, both pools; 0 = chosen from the memory at hand */
+    enum dtype layers;      /* what the layers' matrices become: DTYPE_Q8_0, DTYPE_Q4_0, or DTYPE_F32 (0): nothing else */
     enum dtype cache_type;  /* what keys and values are kept as: DTYPE_F32 (0), DTYPE_BF16 or DTYPE_I8 */
     /* Long work of others is left for a chat's next token so that it takes at most token_wait_steps times what a step of
      * chats alone takes, or token_wait_ms, whichever is more. 0 = 4 and 250 */
@@ -107,6 +108,8 @@ const struct chat_template *engine_template(const struct engine *);
 int engine_context(const struct engine *);   /* most positions of one request */
 int engine_picture_tokens(const struct engine *); /* codes of a drawn picture; 0 when the model does not draw */
 int engine_picture_side(const struct engine *);   /* width and height of a drawn picture in pixels; 0 likewise */
+/* Whether a request and a seed give the same bytes alone and among others (--batch-invariant). */
+bool engine_batch_invariant(const struct engine *);
 int engine_seen_rows(const struct engine *);      /* positions that a seen picture takes; 0 when the model does not see */
 /* Tells the checkpoint from others, by samples of its weights too (checkpoint_digest). Reads files: not for every request. */
 void engine_digest(const struct engine *, uint8_t digest[SHA256_BYTES]);
@@ -146,9 +149,9 @@ struct engine_memory {
     size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
     int cache_pages;
     enum dtype cache_type;
-    size_t available;     /* before the caches were opened, weights included, files' pages counted as free */
-    const char *limit;    /* what said so: "machine" or "control group" */
-    bool cache_was_given; /* cache_bytes; otherwise the caches got half of what is available beside the weights, at most */
+    size_t available;       /* before the caches were opened, weights included, files' pages counted as free */
+    const char *limit;      /* what said so: "machine", "control group" or "device" */
+    const char *cache_rule; /* why the caches got so much, for a start-up line */
 };
 struct engine_memory engine_memory(const struct engine *);
 

@@ -26,18 +26,41 @@ static size_t memory_available(void)
 
 static void find_available(struct engine *e)
 {
+    if (e->op->memory_left) {
+        e->memory.available =
+            e->op->memory_left(e->be) + e->model->weight_bytes; /* which are there already */
+        e->memory.limit = "device";
+        return;
+    }
     size_t machine = memory_available(), group = control_group_memory("");
     bool by_group = group < machine || (machine == 0 && group < SIZE_MAX);
     e->memory.available = by_group ? group : machine;
     e->memory.limit = by_group ? "control group" : "machine";
 }
 
-/* Half of what is left beside the weights, which count as if all of them were mapped from a file and should
- * stay. */
-static size_t choose_budget(const struct engine *e)
+/* Working memory: the largest step's, and an interlude's on top of it. */
+static size_t work_bytes(const struct engine *e)
 {
-    size_t available = e->memory.available, weights = e->model->weight_bytes;
-    return available > weights ? (available - weights) / 2 : 0;
+    size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
+    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)},
+           most = 0;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
+        most = steps[i] > most ? steps[i] : most;
+    return most + text_step_arena(e, e->max_sequences);
+}
+
+/* Of the machine's memory, which is others' too, half of what is left beside the weights; they count as if
+ * all of them were mapped from a file and should stay. A device's own is there to be used: a tenth of what
+ * weights and work leave stays free for what comes and goes with requests. */
+static size_t choose_budget(struct engine *e)
+{
+    size_t available = e->memory.available, taken = e->model->weight_bytes;
+    if (e->op->memory_left)
+        taken += work_bytes(e);
+    size_t left = available > taken ? available - taken : 0;
+    e->memory.cache_rule = e->op->memory_left ? "at most nine tenths of what weights and work leave"
+                                              : "at most half of what the weights leave";
+    return e->op->memory_left ? left / 10 * 9 : left / 2;
 }
 
 static size_t at_least(size_t value, size_t least)
@@ -89,7 +112,7 @@ enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct erro
         return error_set(err, STATUS_BAD_REQUEST, "the %s device keeps no key/value cache of type %s",
                          e->op->name, dtype_name(e->cache_type));
     e->memory.cache_type = e->cache_type;
-    e->memory.cache_was_given = cache_bytes > 0;
+    e->memory.cache_rule = "by --cache";
     find_available(e);
     size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
     if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
@@ -123,14 +146,8 @@ void pass_release(struct engine *e, struct pass *pass)
 
 enum status engine_open_work(struct engine *e, struct error *err)
 {
-    size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
-    size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)},
-           most = 0;
-    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        most = at_least(most, steps[i]);
-    size_t bytes = most + text_step_arena(e, e->max_sequences); /* an interlude comes on top of anything */
-    e->memory.work = bytes;
-    if (arena_open(&e->arena, e->be, bytes, err))
+    e->memory.work = work_bytes(e);
+    if (arena_open(&e->arena, e->be, e->memory.work, err))
         return err->status;
     if (pass_open(e, &e->pass, e->step_rows, err) || pass_open(e, &e->interlude, e->max_sequences, err))
         return err->status;

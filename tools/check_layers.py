@@ -17,8 +17,8 @@ OURS = {
     "engine/text/": ["engine/text/", "base/"],
     "engine/picture/": ["engine/picture/", "base/"],
     "engine/": ["engine/", "base/"],
-    "cpu/": ["cpu/", "engine/backend.h", "engine/tensor.h", "engine/row_batch.h", "base/"],
-    "cuda/": ["cuda/", "engine/backend.h", "engine/tensor.h", "engine/row_batch.h", "base/"],
+    "cpu/": ["cpu/", "engine/backend.h", "engine/tensor.h", "engine/block.h", "engine/row_batch.h", "base/"],
+    "cuda/": ["cuda/", "engine/backend.h", "engine/tensor.h", "engine/block.h", "engine/row_batch.h", "base/"],
     "server/": ["server/", "engine/engine.h", "engine/request.h", "engine/prompt.h", "engine/text/", "engine/picture/",
                 "engine/model/model_config.h", "config/", "base/"],
     "cli/": CLI,
@@ -43,6 +43,8 @@ THEIRS = {
     "pthread.h": ["base/", "cpu/thread_pool.c", "engine/engine", "server/", "cli/"],
     "immintrin.h": ["cpu/"],
     "cuda_": ["cuda/"],
+    "cublasLt.h": ["cuda/"],
+    "cudnn_graph.h": ["cuda/"],
     "ucontext.h": ["cuda/emulator/"],
     "sanitizer/": ["cuda/emulator/"],
     "dlfcn.h": ["cuda/"],
@@ -56,7 +58,7 @@ SYSTEM = set("""assert ctype errno fcntl float getopt inttypes limits locale mal
     sys/time sys/types sys/un sys/wait termios""".split())
 
 # The C++ library's, for the emulator alone.
-CXX = set("atomic map mutex string vector".split())
+CXX = set("atomic map mutex new string vector".split())
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

@@ -41,7 +41,7 @@ def short_name(mangled):
     """fast_many<bf16, picture> out of what the compiler calls it."""
     plain = run("c++filt", mangled).strip()
     plain = re.sub(r"\(.*", "", re.sub(r"^void ", "", plain))
-    return re.sub(r"\b(type_|stored_)|_rows\b", "", plain).replace("unsigned short", "16 bits").replace("float", "32 bits")
+    return re.sub(r"\b(type_|stored_|blocks_|cache_)|_rows\b", "", plain).replace("unsigned short", "16 bits").replace("float", "32 bits")
 
 
 def compile_kernels(source, arch, nvdisasm, folder):

@@ -27,8 +27,16 @@ void emulator_set_order(enum emulator_order);
  * VARGPT_EMULATOR_GUARD=1. */
 void emulator_guard_memory(void);
 
+/* Everything is checked and counted and nothing done, with 80 GiB of memory that is not there: for what a
+ * model that no processor could emulate would launch. Downloads give zeros. To be called first; also set by
+ * the environment's VARGPT_EMULATOR_DRY=1. */
+void emulator_run_dry(void);
+
 /* Kernels run so far. */
 unsigned long emulator_launches(void);
+
+/* Products and convolutions given to the stand-ins of cuBLASLt and cuDNN so far. */
+unsigned long emulator_library_calls(void);
 
 #ifdef __cplusplus
 }

@@ -316,6 +316,10 @@ void emulated_grid(const char *name, dim3 blocks, dim3 threads, emulated_body *b
     take_stacks();
     unsigned long all = (unsigned long)blocks.x * blocks.y * blocks.z;
     count_launch(name, all);
+    if (emulated_dry()) {
+        m.kernel = nullptr;
+        return;
+    }
     for (unsigned long i = 0; i < all; i++) {
         unsigned long at = order_asked == EMULATOR_DESCENDING ? all - 1 - i : i, rest = at / blocks.x;
         dim3 block((unsigned)(at % blocks.x), (unsigned)(rest % blocks.y), (unsigned)(rest / blocks.y));

@@ -49,6 +49,33 @@ static inline uint32_t pack_f16(float low, float high)
     return float_to_f16(low) | float_to_f16(high) << 16;
 }
 
+/* The same of a double, rounded once: to float by making its last bit odd where bits are lost. */
+static inline uint32_t double_to_f16(double v)
+{
+    float f = (float)v;
+    uint32_t bits = __float_as_uint(f);
+    if ((double)f != v && !isnan(v) && !isinf(f))
+        f = __uint_as_float((fabs((double)f) > fabs(v) ? bits - 1 : bits) | 1);
+    return float_to_f16(f);
+}
+
+static inline uint32_t fma_f16(uint32_t a, uint32_t b, uint32_t c)
+{
+    uint32_t d[2];
+    for (int i = 0; i < 2; i++) {
+        double x =
+            (double)f16_to_float((uint16_t)(a >> 16 * i)) * (double)f16_to_float((uint16_t)(b >> 16 * i));
+        d[i] = double_to_f16(x + (double)f16_to_float((uint16_t)(c >> 16 * i)));
+    }
+    return d[0] | d[1] << 16;
+}
+
+static inline uint32_t bytes_above_1024(uint32_t x, int which)
+{
+    x >>= 16 * which;
+    return 0x64006400u | (x & 0xff) | (x >> 8 & 0xff) << 16;
+}
+
 static inline float emulated_bf16(uint16_t bits)
 {
     return __uint_as_float((uint32_t)bits << 16);

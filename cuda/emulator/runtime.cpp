@@ -14,7 +14,7 @@ extern "C" {
 #include <vector>
 
 enum { ALIGNMENT = 256, GUARD = 256, PAGE = 4096 };
-static const size_t DEVICE_BYTES = (size_t)2 << 30;
+static const size_t DEVICE_BYTES = (size_t)2 << 30, DRY_BYTES = (size_t)80 << 30;
 
 struct region {
     char *base; /* what was taken from the system */
@@ -58,9 +58,31 @@ static bool is_guarded()
     return guarded;
 }
 
+static bool dry = false, asked_dry = false;
+
+void emulator_run_dry(void)
+{
+    dry = asked_dry = true;
+}
+
+bool emulated_dry()
+{
+    if (!asked_dry) {
+        const char *text = getenv("VARGPT_EMULATOR_DRY");
+        dry = text && text[0] == '1';
+        asked_dry = true;
+    }
+    return dry;
+}
+
+static size_t device_bytes()
+{
+    return emulated_dry() ? DRY_BYTES : DEVICE_BYTES;
+}
+
 static void let_in(bool host_may)
 {
-    if (!is_guarded())
+    if (!is_guarded() || emulated_dry())
         return;
     for (auto &entry : regions) {
         if (entry.second.device)
@@ -98,9 +120,10 @@ static void check_region(char *memory, const struct region &r)
 
 static char *take_memory(struct region *r, size_t bytes)
 {
-    if (r->device && is_guarded()) {
+    if (r->device && (is_guarded() || emulated_dry())) {
         r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
-        void *memory = mmap(nullptr, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        void *memory =
+            mmap(nullptr, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         r->base = memory == MAP_FAILED ? nullptr : (char *)memory;
         return r->base;
     }
@@ -123,7 +146,7 @@ static cudaError_t take(void **out, size_t bytes, bool device)
     std::lock_guard<std::recursive_mutex> hold(lock);
     struct region r = {nullptr, bytes, 0, device};
     *out = nullptr;
-    if (device && bytes > DEVICE_BYTES - device_used)
+    if (device && bytes > device_bytes() - device_used)
         return answer(cudaErrorMemoryAllocation);
     char *memory = take_memory(&r, bytes);
     if (!memory)
@@ -177,6 +200,19 @@ static const struct region *find_region(const void *memory, size_t bytes)
     return &after->second;
 }
 
+void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
+                          size_t alignment)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    char *p = (char *)memory;
+    auto region = regions.upper_bound(p);
+    if (region == regions.begin() || !(--region)->second.device ||
+        p + bytes > region->first + region->second.bytes)
+        emulated_fail("%s: %s, %zu bytes at %p, is not device memory", call, what, bytes, memory);
+    if ((uintptr_t)memory % alignment)
+        emulated_fail("%s: %s at %p is not aligned to %zu bytes", call, what, memory, alignment);
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     return take(memory, bytes, true);
@@ -199,8 +235,8 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
-    *free_bytes = DEVICE_BYTES - device_used;
-    *total_bytes = DEVICE_BYTES;
+    *free_bytes = device_bytes() - device_used;
+    *total_bytes = device_bytes();
     return cudaSuccess;
 }
 
@@ -284,10 +320,14 @@ struct copy_work : emulated_work {
     const void *from;
     size_t bytes;
     void *held; /* pageable source: copied when the call was made */
+    bool to_device;
 
     void run() override
     {
-        memcpy(to, held ? held : from, bytes);
+        if (!emulated_dry())
+            memcpy(to, held ? held : from, bytes);
+        else if (!to_device)
+            memset(to, 0, bytes);
     }
     ~copy_work() override
     {
@@ -302,7 +342,8 @@ struct set_work : emulated_work {
 
     void run() override
     {
-        memset(memory, value, bytes);
+        if (!emulated_dry())
+            memset(memory, value, bytes);
     }
 };
 
@@ -325,7 +366,8 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     work->from = from;
     work->bytes = bytes;
     work->held = nullptr;
-    if (bytes && !from_device && !find_region(from, bytes)) {
+    work->to_device = to_device;
+    if (bytes && !from_device && !emulated_dry() && !find_region(from, bytes)) {
         work->held = xmalloc(bytes);
         memcpy(work->held, from, bytes);
     }

@@ -1,4 +1,4 @@
-/* Paged attention, float32 throughout.
+/* Paged attention, float32 throughout: what the cache keeps in fewer bits becomes float32 while loading.
  *
  * Reference: out[r, h] = softmax(scale * q[r, h] . k^T under the mask) . v over the keys that the row sees,
  * which lie in pages; query head h reads key/value head h / group.
@@ -37,20 +37,19 @@ static __device__ __forceinline__ void find_slots(int *slot, const struct attent
 }
 
 /* Thread i computes the scores of key i with all queries; slabs of the head come through shared memory. */
-template <int Q>
+template <int Q, typename C>
 static __device__ __forceinline__ void score_keys(const block_memory<Q> &m, const struct attention_shape &s,
                                                   const struct queries &q, const float *queries, int stride,
                                                   int kv_head, int n)
 {
     float acc[Q] = {};
     int t = (int)threadIdx.x;
-    size_t slot_width = (size_t)s.kv_heads * (size_t)s.head_dim;
-    const float *keys = s.key + (size_t)kv_head * (size_t)s.head_dim;
+    head_memory<C> keys = head_of<C>(s, s.key, s.key_scale, kv_head, s.head_dim);
     for (int d0 = 0; d0 < s.head_dim; d0 += SLAB) {
         int width = s.head_dim - d0 < SLAB ? s.head_dim - d0 : (int)SLAB, lane = t % 32;
         for (int i = t / 32; i < n; i += THREADS / 32) {
             if (lane < width)
-                m.keys[i * (SLAB + 1) + lane] = keys[(size_t)m.slot[i] * slot_width + (size_t)(d0 + lane)];
+                m.keys[i * (SLAB + 1) + lane] = keys.value(m.slot[i], d0 + lane);
         }
         for (int i = t / 32; i < Q; i += THREADS / 32) { /* zeros for queries that are not there */
             if (lane < width)
@@ -116,7 +115,7 @@ struct part {
     int lanes, group, groups, column;
 };
 
-template <int Q>
+template <int Q, typename C>
 static __device__ __forceinline__ void add_values(const block_memory<Q> &m, const struct attention_shape &s,
                                                   const struct queries &q, const struct part &part,
                                                   int kv_head, int from, int n, bool fresh, float acc[Q])
@@ -130,10 +129,9 @@ static __device__ __forceinline__ void add_values(const block_memory<Q> &m, cons
     }
     if (part.column >= s.head_dim)
         return;
-    size_t slot_width = (size_t)s.kv_heads * (size_t)s.head_dim;
-    const float *values = s.value + (size_t)kv_head * (size_t)s.head_dim + (size_t)part.column;
+    head_memory<C> values = head_of<C>(s, s.value, s.value_scale, kv_head, s.head_dim);
     for (int k = 0; k < n; k++) {
-        float v = values[(size_t)m.slot[k] * slot_width];
+        float v = values.value(m.slot[k], part.column);
         for (int j = 0; j < Q; j++) {
             if (k < limit[j])
                 acc[j] = fmaf(m.weight[(part.group + j * part.groups) * KEYS + k], v, acc[j]);
@@ -142,7 +140,7 @@ static __device__ __forceinline__ void add_values(const block_memory<Q> &m, cons
 }
 
 /* Keys from .. to-1 of a split into acc, m.top and m.sum. */
-template <int Q>
+template <int Q, typename C>
 static __device__ __forceinline__ void
 walk_split(const block_memory<Q> &m, const struct attention_shape &s, const struct queries &q,
            const struct part &part, struct matrix_view queries, int kv_head, int from, int to, float acc[Q])
@@ -151,11 +149,11 @@ walk_split(const block_memory<Q> &m, const struct attention_shape &s, const stru
         int n = to - at < KEYS ? to - at : (int)KEYS;
         find_slots(m.slot, s, q.span, at, n);
         __syncthreads();
-        score_keys<Q>(m, s, q, queries.data, queries.stride, kv_head, n);
+        score_keys<Q, C>(m, s, q, queries.data, queries.stride, kv_head, n);
         __syncthreads();
         weigh_keys<Q>(m, s, q, at, at == from);
         __syncthreads();
-        add_values<Q>(m, s, q, part, kv_head, at, n, at == from, acc);
+        add_values<Q, C>(m, s, q, part, kv_head, at, n, at == from, acc);
         __syncthreads();
     }
 }
@@ -181,7 +179,7 @@ static __device__ __forceinline__ struct part find_part(int head_dim, int slab)
 
 /* ---- spans of one row: a block a split ---- */
 
-template <int Q>
+template <int Q, typename C>
 __global__ void __launch_bounds__(THREADS, 3)
     attention_single(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
@@ -194,7 +192,7 @@ __global__ void __launch_bounds__(THREADS, 3)
     float acc[Q] = {};
     if (from >= all)
         return;
-    walk_split<Q>(m, s, q, part, queries, kv_head, from, to, acc);
+    walk_split<Q, C>(m, s, q, part, queries, kv_head, from, to, acc);
     for (int j = 0; j < Q; j++) {
         int i = part.group + j * part.groups;
         if (i >= q.n || part.column >= s.head_dim)
@@ -248,7 +246,7 @@ static __device__ __forceinline__ void merge_split(float *state, int i, int quer
     state[3 * queries + i] = b;
 }
 
-template <int Q>
+template <int Q, typename C>
 __global__ void __launch_bounds__(THREADS, 2)
     attention_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
@@ -260,7 +258,7 @@ __global__ void __launch_bounds__(THREADS, 2)
     float total[Q] = {};
     for (int from = 0; from < all; from += SPLIT) {
         float acc[Q] = {};
-        walk_split<Q>(m, s, q, part, queries, kv_head, from, from + SPLIT < all ? from + SPLIT : all, acc);
+        walk_split<Q, C>(m, s, q, part, queries, kv_head, from, from + SPLIT < all ? from + SPLIT : all, acc);
         if (t < q.n && from < keys_seen(s, q, t))
             merge_split(state, t, Q, merged{m.top[t], m.sum[t]}, from == 0);
         __syncthreads();
@@ -305,31 +303,43 @@ void launch_attention_merge(cudaStream_t stream, struct matrix_view out, struct 
                stream, out, s);
 }
 
-template <int Q>
+template <int Q, typename C>
 static void start_single(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
                          struct attention_shape s, int slabs)
 {
     int blocks = s.single_rows * ((s.group + Q - 1) / Q);
-    LAUNCH(attention_single<Q>,
+    LAUNCH((attention_single<Q, C>),
            dim3((unsigned)blocks, (unsigned)s.kv_heads, (unsigned)(slabs * s.single_splits)), THREADS, stream,
            out, q, s);
+}
+
+template <typename C>
+static void start_exact(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                        struct attention_shape s)
+{
+    int slabs = (s.head_dim + COLUMNS - 1) / COLUMNS;
+    if (s.single_rows > 0) {
+        if (s.group == 1)
+            start_single<1, C>(stream, out, q, s, slabs);
+        else if (s.group <= 4)
+            start_single<4, C>(stream, out, q, s, slabs);
+        else
+            start_single<8, C>(stream, out, q, s, slabs);
+        launch_attention_merge(stream, out, s);
+    }
+    if (s.query_blocks > 0)
+        LAUNCH((attention_spans<SPAN_QUERIES, C>),
+               dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads, (unsigned)slabs), THREADS, stream, out, q,
+               s);
 }
 
 void launch_attention(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
                       struct attention_shape s)
 {
-    int slabs = (s.head_dim + COLUMNS - 1) / COLUMNS;
-    if (s.single_rows > 0) {
-        if (s.group == 1)
-            start_single<1>(stream, out, q, s, slabs);
-        else if (s.group <= 4)
-            start_single<4>(stream, out, q, s, slabs);
-        else
-            start_single<8>(stream, out, q, s, slabs);
-        launch_attention_merge(stream, out, s);
-    }
-    if (s.query_blocks > 0)
-        LAUNCH(attention_spans<SPAN_QUERIES>,
-               dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads, (unsigned)slabs), THREADS, stream, out, q,
-               s);
+    if (s.type == DTYPE_BF16)
+        start_exact<cache_bf16>(stream, out, q, s);
+    else if (s.type == DTYPE_I8)
+        start_exact<cache_i8>(stream, out, q, s);
+    else
+        start_exact<cache_f32>(stream, out, q, s);
 }

@@ -7,37 +7,19 @@
  * neither shows.
  *
  * A warp needs no shared memory for keys and values: of every 32 columns lane t % 4 takes eight neighbours of
- * key g (two 16-byte loads, two multiplications: product_fast.cu's order of columns), and of the values four
- * neighbouring columns of four keys, one column for each of four tiles of the result. So all its loads are 16
- * bytes, eight lanes side by side fetch 128, and the result is stored as it was read.
+ * key g (of every 64 sixteen where they are int8; two multiplications an eight: product_fast.cu's order of
+ * columns), and of the values four or eight neighbouring columns of four keys, one column for each of so many
+ * tiles of the result. So its loads are 16 bytes (8 of int8 values), eight lanes side by side fetch whole
+ * sectors, and the result is stored as it was read. An int8 is exact in BF16; its scale multiplies the
+ * score, or the weight before that is rounded.
  *
  * Cost: 4 D operations a query and key. Spans of one row (all heads of a group in one tile, a warp a split)
  * are bound by reading the cache once. Other spans (four warps, 64 queries a block) read it once a warp,
  * three times of four from first-level cache, and are bound by that: 8 operations a byte. */
 #include "cuda/kernels/attention_parts.cuh"
+#include "cuda/kernels/cache_types.cuh"
 
 enum { STEP = 32, WARPS = 4, WARP_QUERIES = 16, BLOCK_QUERIES = WARPS * WARP_QUERIES };
-
-static __device__ __forceinline__ uint4 pack_piece(const float x[8])
-{
-    uint4 piece;
-    piece.x = pack_bf16(x[0], x[1]);
-    piece.y = pack_bf16(x[2], x[3]);
-    piece.z = pack_bf16(x[4], x[5]);
-    piece.w = pack_bf16(x[6], x[7]);
-    return piece;
-}
-
-/* Eight floats at `from`, 16-byte aligned; zeros where there are none. */
-static __device__ __forceinline__ uint4 load_piece(const float *from)
-{
-    float x[8] = {};
-    if (from) {
-        load_floats<4>(x, from);
-        load_floats<4>(x + 4, from + 4);
-    }
-    return pack_piece(x);
-}
 
 /* A warp's queries and what they have gathered of a split. Lane (g, t) = (lane / 4, lane % 4) shares rows g
  * and g + 8. */
@@ -48,7 +30,13 @@ template <int D> struct warp_state {
     float top[2], sum[2]; /* sum: the lane's share until split_end() */
 };
 
-template <int D>
+/* Where the lane's piece b of a key's columns begins: pieces that are loaded together lie side by side. */
+template <typename C> static __device__ __forceinline__ int piece_column(int b)
+{
+    return b / C::PIECES * 32 * C::PIECES + (int)threadIdx.x % 4 * 8 * C::PIECES + b % C::PIECES * 8;
+}
+
+template <int D, typename C>
 static __device__ __forceinline__ void take_queries(warp_state<D> &w, const struct attention_shape &s,
                                                     const struct queries &q,
                                                     const struct matrix_view &queries, int kv_head)
@@ -58,46 +46,64 @@ static __device__ __forceinline__ void take_queries(warp_state<D> &w, const stru
     for (int r = 0; r < 2; r++) {
         int i = lane / 4 + 8 * r;
         bool there = i < q.n;
-        const float *row =
-            queries.data + query_place(s, q, there ? i : 0, kv_head, queries.stride) + lane % 4 * 8;
+        const float *row = queries.data + query_place(s, q, there ? i : 0, kv_head, queries.stride);
         w.limit[r] = there ? keys_seen(s, q, i) : 0;
         UNROLL
         for (int b = 0; b < D / 32; b++) {
             float x[8];
             UNROLL
             for (int k = 0; k < 8; k++)
-                x[k] = there ? row[32 * b + k] : 0;
+                x[k] = there ? row[piece_column<C>(b) + k] : 0;
             w.q[r][b] = pack_piece(x);
         }
     }
 }
 
-/* The scores of keys k0 .. k0+31, tile j holding eight of them; -inf where a row does not see one. */
-template <int D>
-static __device__ __forceinline__ void score_step(float score[4][4], const warp_state<D> &w,
-                                                  const float *keys, size_t slot_width, const int page[2],
-                                                  int k0, int to, float scale)
+static __device__ __forceinline__ size_t slot_of(int page, int at)
 {
-    int lane = (int)threadIdx.x, g = lane / 4, t = lane % 4;
+    return (size_t)page * PAGE_TOKENS + (size_t)at;
+}
+
+/* Tile j's column i of a step's scores is this key of page j / 2. */
+static __device__ __forceinline__ int score_key(int j, int i)
+{
+    return j % 2 * 8 + (int)threadIdx.x % 4 * 2 + i % 2;
+}
+
+/* The scores of keys k0 .. k0+31, tile j holding eight of them; -inf where a row does not see one. */
+template <int D, typename C>
+static __device__ __forceinline__ void score_step(float score[4][4], const warp_state<D> &w,
+                                                  const head_memory<C> &keys, const int page[2], int k0,
+                                                  int to, float scale)
+{
     UNROLL
     for (int j = 0; j < 4; j++) {
-        size_t slot = (size_t)page[j / 2] * PAGE_TOKENS + (size_t)(j % 2 * 8 + g);
-        const float *key = k0 + 8 * j + g < to ? keys + slot * slot_width + t * 8 : nullptr;
+        int own = j % 2 * 8 + (int)threadIdx.x / 4;
+        const typename C::type *key =
+            k0 + j / 2 * PAGE_TOKENS + own < to ? keys.row(slot_of(page[j / 2], own)) : nullptr;
         UNROLL
         for (int i = 0; i < 4; i++)
             score[j][i] = 0;
         UNROLL
-        for (int b = 0; b < D / 32; b++) {
-            uint4 k = load_piece(key ? key + 32 * b : nullptr);
-            const uint4 &upper = w.q[0][b], &lower = w.q[1][b];
-            const uint32_t a1[4] = {upper.x, lower.x, upper.y, lower.y}, b1[2] = {k.x, k.y};
-            const uint32_t a2[4] = {upper.z, lower.z, upper.w, lower.w}, b2[2] = {k.z, k.w};
-            multiply_bf16(score[j], a1, b1);
-            multiply_bf16(score[j], a2, b2);
+        for (int b = 0; b < D / 32; b += C::PIECES) {
+            uint4 k[C::PIECES];
+            C::load_key(k, key ? key + piece_column<C>(b) : nullptr);
+            UNROLL
+            for (int p = 0; p < C::PIECES; p++) {
+                const uint4 &upper = w.q[0][b + p], &lower = w.q[1][b + p];
+                const uint32_t a1[4] = {upper.x, lower.x, upper.y, lower.y}, b1[2] = {k[p].x, k[p].y};
+                const uint32_t a2[4] = {upper.z, lower.z, upper.w, lower.w}, b2[2] = {k[p].z, k[p].w};
+                multiply_bf16(score[j], a1, b1);
+                multiply_bf16(score[j], a2, b2);
+            }
         }
         UNROLL
-        for (int i = 0; i < 4; i++)
-            score[j][i] = k0 + 8 * j + 2 * t + i % 2 < w.limit[i / 2] ? score[j][i] * scale : -INFINITY;
+        for (int i = 0; i < 4; i++) {
+            int sum_key = score_key(j, i);
+            bool seen = k0 + j / 2 * PAGE_TOKENS + sum_key < w.limit[i / 2];
+            float by = C::SCALED && seen ? scale * keys.scale_of(slot_of(page[j / 2], sum_key)) : scale;
+            score[j][i] = seen ? score[j][i] * by : -INFINITY;
+        }
     }
 }
 
@@ -132,11 +138,28 @@ template <int D> static __device__ __forceinline__ void weigh_step(float score[4
     }
 }
 
+/* A step's weights times their values' scales. */
+template <typename C>
+static __device__ __forceinline__ void scale_weights(float weight[4][4], const head_memory<C> &values,
+                                                     const int page[2], int k0, int to)
+{
+    UNROLL
+    for (int j = 0; j < 4; j++) {
+        UNROLL
+        for (int i = 0; i < 2; i++) {
+            int own = score_key(j, i);
+            float by = k0 + j / 2 * PAGE_TOKENS + own < to ? values.scale_of(slot_of(page[j / 2], own)) : 0;
+            weight[j][i] *= by;
+            weight[j][i + 2] *= by;
+        }
+    }
+}
+
 /* acc += weights . values, 16 keys at a time */
-template <int D>
+template <int D, typename C>
 static __device__ __forceinline__ void add_step(warp_state<D> &w, const float weight[4][4],
-                                                const float *values, size_t slot_width, const int page[2],
-                                                int k0, int to)
+                                                const head_memory<C> &values, const int page[2], int k0,
+                                                int to)
 {
     int lane = (int)threadIdx.x, g = lane / 4, t = lane % 4;
     UNROLL
@@ -144,39 +167,36 @@ static __device__ __forceinline__ void add_step(warp_state<D> &w, const float we
         const float *low = weight[2 * half], *high = weight[2 * half + 1];
         const uint32_t a[4] = {pack_bf16(low[0], low[1]), pack_bf16(low[2], low[3]),
                                pack_bf16(high[0], high[1]), pack_bf16(high[2], high[3])};
-        const float *value[4]; /* keys 2t, 2t+1, 2t+8, 2t+9 of the page, columns from 4g on */
+        const typename C::type *value[4]; /* keys 2t, 2t+1, 2t+8, 2t+9 of the page, the lane's columns */
         UNROLL
         for (int i = 0; i < 4; i++) {
-            int key = 2 * t + i % 2 + i / 2 * 8;
-            size_t slot = (size_t)page[half] * PAGE_TOKENS + (size_t)key;
-            value[i] = k0 + 16 * half + key < to ? values + slot * slot_width + g * 4 : nullptr;
+            int own = 2 * t + i % 2 + i / 2 * 8;
+            value[i] = k0 + half * PAGE_TOKENS + own < to
+                           ? values.row(slot_of(page[half], own)) + g * C::WIDTH
+                           : nullptr;
         }
         UNROLL
-        for (int b = 0; b < D / 32; b++) {
-            float v[4][4];
+        for (int b = 0; b < D / 8; b += C::WIDTH) {
+            typename C::columns v[4];
             UNROLL
-            for (int i = 0; i < 4; i++) {
-                UNROLL
-                for (int k = 0; k < 4; k++)
-                    v[i][k] = 0;
-                if (value[i])
-                    load_floats<4>(v[i], value[i] + 32 * b);
-            }
+            for (int i = 0; i < 4; i++)
+                C::load_value(v[i], value[i] ? value[i] + 8 * b : nullptr);
             UNROLL
-            for (int j = 0; j < 4; j++) {
-                const uint32_t x[2] = {pack_bf16(v[0][j], v[1][j]), pack_bf16(v[2][j], v[3][j])};
-                multiply_bf16(w.acc[4 * b + j], a, x);
+            for (int j = 0; j < C::WIDTH; j++) {
+                const uint32_t x[2] = {C::pair(v[0], v[1], j), C::pair(v[2], v[3], j)};
+                multiply_bf16(w.acc[b + j], a, x);
             }
         }
     }
 }
 
 /* Keys from .. to-1, part of one split that begins at `from`. */
-template <int D>
+template <int D, typename C>
 static __device__ __forceinline__ void walk_split(warp_state<D> &w, const struct attention_shape &s,
                                                   const struct queries &q, int kv_head, int from, int to)
 {
-    size_t slot_width = (size_t)s.kv_heads * D, head = (size_t)kv_head * D;
+    head_memory<C> keys = head_of<C>(s, s.key, s.key_scale, kv_head, D);
+    head_memory<C> values = head_of<C>(s, s.value, s.value_scale, kv_head, D);
     UNROLL
     for (int r = 0; r < 2; r++) {
         w.top[r] = -INFINITY;
@@ -192,9 +212,11 @@ static __device__ __forceinline__ void walk_split(warp_state<D> &w, const struct
         const int32_t *pages = s.page + q.span.first_page + k0 / PAGE_TOKENS;
         const int page[2] = {pages[0], k0 + PAGE_TOKENS < to ? pages[1] : pages[0]};
         float score[4][4];
-        score_step<D>(score, w, s.key + head, slot_width, page, k0, to, s.scale);
+        score_step<D, C>(score, w, keys, page, k0, to, s.scale);
         weigh_step<D>(score, w);
-        add_step<D>(w, score, s.value + head, slot_width, page, k0, to);
+        if (C::SCALED)
+            scale_weights<C>(score, values, page, k0, to);
+        add_step<D, C>(w, score, values, page, k0, to);
     }
     UNROLL
     for (int r = 0; r < 2; r++) {
@@ -203,22 +225,23 @@ static __device__ __forceinline__ void walk_split(warp_state<D> &w, const struct
     }
 }
 
-/* Columns that a lane holds of a row: of each 32, columns 8t .. 8t+7, in acc[4b + j][2r] (j) and [2r + 1] (4
- * + j). */
-template <int D>
+/* Columns that a lane holds of a row: 2 WIDTH neighbours of every 8 WIDTH, the first half of them in
+ * acc[...][2r], the second in acc[...][2r + 1]. */
+template <int D, typename C>
 static __device__ __forceinline__ void store_row(float *to, const warp_state<D> &w, int r, float sum)
 {
+    enum { WIDTH = C::WIDTH };
     UNROLL
-    for (int b = 0; b < D / 32; b++) {
+    for (int b = 0; b < D / 8; b += WIDTH) {
         UNROLL
-        for (int j = 0; j < 8; j++)
-            to[32 * b + (int)threadIdx.x % 4 * 8 + j] = w.acc[4 * b + j % 4][2 * r + j / 4] / sum;
+        for (int j = 0; j < 2 * WIDTH; j++)
+            to[8 * b + (int)threadIdx.x % 4 * 2 * WIDTH + j] = w.acc[b + j % WIDTH][2 * r + j / WIDTH] / sum;
     }
 }
 
 /* ---- spans of one row: a warp a split ---- */
 
-template <int D>
+template <int D, typename C>
 __global__ void __launch_bounds__(32 * WARPS, 2)
     fast_single(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
@@ -228,19 +251,19 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     if (from >= all) /* the same for the whole warp, and no barrier follows */
         return;
     warp_state<D> w;
-    take_queries<D>(w, s, q, queries, kv_head);
-    walk_split<D>(w, s, q, kv_head, from, to);
+    take_queries<D, C>(w, s, q, queries, kv_head);
+    walk_split<D, C>(w, s, q, kv_head, from, to);
     UNROLL
     for (int r = 0; r < 2; r++) {
         int i = (int)threadIdx.x / 4 + 8 * r;
         if (i >= q.n)
             continue;
         if (s.single_splits == 1) {
-            store_row<D>(out.data + query_place(s, q, i, kv_head, out.stride), w, r, w.sum[r]);
+            store_row<D, C>(out.data + query_place(s, q, i, kv_head, out.stride), w, r, w.sum[r]);
             continue;
         }
         float *partial = partial_place(s, q.single, kv_head * s.group + q.first + i, split);
-        store_row<D>(partial + 2, w, r, 1);
+        store_row<D, C>(partial + 2, w, r, 1);
         if (threadIdx.x % 4 == 0) {
             partial[0] = w.top[r];
             partial[1] = w.sum[r];
@@ -274,7 +297,7 @@ static __device__ __forceinline__ void merge_split(float *total, struct merged s
     }
 }
 
-template <int D>
+template <int D, typename C>
 __global__ void __launch_bounds__(32 * WARPS, 2)
     fast_spans(struct matrix_view out, struct matrix_view queries, struct attention_shape s)
 {
@@ -289,9 +312,9 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     warp_state<D> w;
     struct merged state[2] = {};
     int all = keys_seen(s, q, q.n - 1);
-    take_queries<D>(w, s, q, queries, kv_head);
+    take_queries<D, C>(w, s, q, queries, kv_head);
     for (int from = 0; from < all; from += SPLIT) {
-        walk_split<D>(w, s, q, kv_head, from, from + SPLIT < all ? from + SPLIT : all);
+        walk_split<D, C>(w, s, q, kv_head, from, from + SPLIT < all ? from + SPLIT : all);
         merge_split<D>(total, state, w, from);
     }
     UNROLL
@@ -304,7 +327,7 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     for (int r = 0; r < 2; r++) {
         int i = (int)threadIdx.x / 4 + 8 * r;
         if (i < q.n)
-            store_row<D>(out.data + query_place(s, q, i, kv_head, out.stride), w, r, state[r].sum);
+            store_row<D, C>(out.data + query_place(s, q, i, kv_head, out.stride), w, r, state[r].sum);
     }
 }
 
@@ -321,7 +344,7 @@ int attention_blocks_fast(int rows, int group)
     return (rows * group + BLOCK_QUERIES - 1) / BLOCK_QUERIES;
 }
 
-template <int D>
+template <int D, typename C>
 static void start_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
                        struct attention_shape s)
 {
@@ -329,19 +352,31 @@ static void start_fast(cudaStream_t stream, struct matrix_view out, struct matri
     if (s.single_rows > 0) {
         unsigned tiles = (unsigned)(s.single_rows * ((s.group + WARP_QUERIES - 1) / WARP_QUERIES));
         unsigned splits = (unsigned)(s.single_splits + WARPS - 1) / WARPS;
-        LAUNCH(fast_single<D>, dim3(tiles, (unsigned)s.kv_heads, splits), threads, stream, out, q, s);
+        LAUNCH((fast_single<D, C>), dim3(tiles, (unsigned)s.kv_heads, splits), threads, stream, out, q, s);
         launch_attention_merge(stream, out, s);
     }
     if (s.query_blocks > 0)
-        LAUNCH(fast_spans<D>, dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads), threads, stream, out, q,
-               s);
+        LAUNCH((fast_spans<D, C>), dim3((unsigned)s.query_blocks, (unsigned)s.kv_heads), threads, stream, out,
+               q, s);
+}
+
+template <int D>
+static void start_typed(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
+                        struct attention_shape s)
+{
+    if (s.type == DTYPE_BF16)
+        start_fast<D, cache_bf16>(stream, out, q, s);
+    else if (s.type == DTYPE_I8)
+        start_fast<D, cache_i8>(stream, out, q, s);
+    else
+        start_fast<D, cache_f32>(stream, out, q, s);
 }
 
 void launch_attention_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view q,
                            struct attention_shape s)
 {
     if (s.head_dim == 64)
-        start_fast<64>(stream, out, q, s);
+        start_typed<64>(stream, out, q, s);
     else
-        start_fast<128>(stream, out, q, s);
+        start_typed<128>(stream, out, q, s);
 }

@@ -3,8 +3,8 @@
 #ifndef VARGPT_CUDA_KERNELS_ATTENTION_PARTS_CUH
 #define VARGPT_CUDA_KERNELS_ATTENTION_PARTS_CUH
 
+#include "cuda/kernels/cache_types.cuh"
 #include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
 
 enum { SPLIT = 256 }; /* keys; a context's parts are merged in order */
 
@@ -55,6 +55,38 @@ static __device__ __forceinline__ size_t query_place(const struct attention_shap
 {
     int m = q.first + query, head = kv_head * s.group + m % s.group;
     return (size_t)(q.span.first_row + m / s.group) * (size_t)stride + (size_t)head * (size_t)s.head_dim;
+}
+
+/* ---- where keys and values are ---- */
+
+/* One head of a layer's keys or values, kept as C. */
+template <typename C> struct head_memory {
+    const typename C::type *data; /* the head's columns in slot 0 */
+    const float *scale;           /* and their scale, if C has one */
+    size_t width, heads;          /* from slot to slot of either */
+
+    __device__ __forceinline__ const typename C::type *row(size_t slot) const
+    {
+        return data + slot * width;
+    }
+    __device__ __forceinline__ float scale_of(size_t slot) const
+    {
+        return C::SCALED ? scale[slot * heads] : 1;
+    }
+    __device__ __forceinline__ float value(int slot, int column) const
+    {
+        float v = C::value(row((size_t)slot)[column]);
+        return C::SCALED ? v * scale_of((size_t)slot) : v;
+    }
+};
+
+template <typename C>
+static __device__ __forceinline__ head_memory<C> head_of(const struct attention_shape &s, const void *data,
+                                                         const float *scale, int kv_head, int head_dim)
+{
+    size_t heads = (size_t)s.kv_heads, dim = (size_t)head_dim;
+    return {(const typename C::type *)data + (size_t)kv_head * dim, C::SCALED ? scale + kv_head : nullptr,
+            heads * dim, heads};
 }
 
 /* ---- what a query has gathered so far: its largest score, the sum of its weights, its columns of the result

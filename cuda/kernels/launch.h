@@ -18,11 +18,18 @@ struct matrix_view {
     int rows, cols, stride;
 };
 
-/* A weight: rows first, dense. */
+/* A weight: rows first, dense; or blocks taken apart, rows filled up with zeros to groups of WEIGHT_GROUP
+ * columns. Q8_0: scale F16 [rows][blocks of a row]; a group's numbers are 128 int8, column k at place k / 64
+ * * 64 + k % 32 / 8 * 16 + k % 64 / 32 * 8 + k % 8 Q4_0: scale the same; a group's numbers are 64 bytes. The
+ * eight columns from k on (k % 8 = 0) are the four at k % 32 / 8 * 16 + k / 32 * 4, read as a word: its bits
+ * 4i..4i+3 are column k + 2i, and 16 + 4i.. column k + 2i + 1 Q4_1: likewise, scale being pairs of a scale
+ * and what is to be added */
+enum { WEIGHT_GROUP = 128 };
 struct weight_view {
     const void *data;
-    enum dtype type; /* F32, F16, BF16 */
+    enum dtype type; /* F32, F16, BF16; Q8_0, Q4_0, Q4_1 */
     int rows, cols;
+    const void *scale; /* of blocks */
 };
 
 /* ---- rows.cu ---- */
@@ -35,8 +42,7 @@ void launch_guide(cudaStream_t, struct matrix_view out, struct matrix_view cond,
                   const float *t);
 void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position,
                  const float *inv_freq);
-/* key, value: [slots, k.cols] */
-void launch_kv_write(cudaStream_t, float *key, float *value, struct matrix_view k, struct matrix_view v,
+void launch_kv_write(cudaStream_t, struct kv_layer, struct matrix_view k, struct matrix_view v,
                      const int32_t *slot);
 
 /* ---- norms.cu ---- */
@@ -71,6 +77,20 @@ void launch_linear_fast(cudaStream_t, struct matrix_view out, struct matrix_view
 void launch_conv_fast(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
                       struct weight_view, const float *bias);
 
+/* ---- around.cu: what stands around a library's product ---- */
+/* x rounded to BF16 or F16 (beyond F16's range: to its largest numbers); cols a multiple of 8; to: dense,
+ * 16-byte aligned */
+void launch_round_rows(cudaStream_t, uint16_t *to, enum dtype, struct matrix_view x);
+/* The same of a picture's pixels, `rows` of them in lines of shape.out_width, doubled and with zeros around
+ * as the shape says, which has a kernel of 1 and a step of 1. */
+void launch_round_picture(cudaStream_t, uint16_t *to, enum dtype, const float *picture, struct picture_shape,
+                          int rows);
+/* out = from (BF16 or F16, dense, 16-byte aligned) * scale + bias (may be NULL); cols a multiple of 4 */
+void launch_widen_rows(cudaStream_t, struct matrix_view out, const uint16_t *from, enum dtype, float scale,
+                       const float *bias);
+/* in place */
+void launch_activate(cudaStream_t, struct matrix_view x, int activation);
+
 /* ---- attention.cu ---- */
 /* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same
  * order. */
@@ -78,7 +98,9 @@ struct attention_shape {
     const struct span *span; /* [n_spans] */
     int n_spans;
     const int32_t *page;
-    const float *key, *value; /* [slots][kv_heads][head_dim] */
+    const void *key, *value; /* [slots][kv_heads][head_dim] */
+    const float *key_scale, *value_scale;
+    enum dtype type; /* F32, BF16, I8: struct kv_layer */
     int kv_heads, head_dim, group, full;
     float scale;
     int single_rows, single_splits; /* spans of one row, and splits of the longest of their contexts */

@@ -9,33 +9,41 @@
  * Cost: 2 R O C floating-point operations. product_few (up to 8 rows, decoding) reads the weights once and is
  * bound by that: O C bytes times the stored size, in 16-byte loads; 5 instructions a weight and row-less work
  * keep it there. product_many reads each operand once a tile of 64 x 64 and is bound by the multiply-adds: 16
- * a thread for 8 loads from shared memory of which 2 are instructions. */
+ * a thread for 8 loads from shared memory of which 2 are instructions. Weights of blocks go there whatever
+ * the number of rows: they are for product_fast.cu, and here for comparing. */
+#include "cuda/kernels/blocks.cuh"
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 256 };
 
 /* ---- how weights are stored ---- */
 
-struct stored_f32 {
-    typedef float type;
-    static __device__ __forceinline__ float value(float v)
+/* Rows of numbers; rows of blocks are those of blocks.cuh. */
+template <typename Type, float convert(Type)> struct stored {
+    typedef Type type;
+    typedef const Type *row;
+    static __device__ __forceinline__ row find(const struct weight_view &w, int at)
     {
-        return v;
+        return (const Type *)w.data + (size_t)at * (size_t)w.cols;
+    }
+    static __device__ __forceinline__ float value(Type v)
+    {
+        return convert(v);
+    }
+    static __device__ __forceinline__ float value(row r, int k)
+    {
+        return convert(r[k]);
     }
 };
-struct stored_f16 {
-    typedef uint16_t type;
-    static __device__ __forceinline__ float value(uint16_t v)
-    {
-        return f16_to_float(v);
-    }
+static __device__ __forceinline__ float unchanged(float v)
+{
+    return v;
+}
+struct stored_f32 : stored<float, unchanged> {
 };
-struct stored_bf16 {
-    typedef uint16_t type;
-    static __device__ __forceinline__ float value(uint16_t v)
-    {
-        return bf16_to_float(v);
-    }
+struct stored_f16 : stored<uint16_t, f16_to_float> {
+};
+struct stored_bf16 : stored<uint16_t, bf16_to_float> {
 };
 
 /* ---- many rows: tiles of 64 rows by 64 outputs, 16 columns at a time ---- */
@@ -69,8 +77,7 @@ __global__ void __launch_bounds__(MANY_THREADS)
     int own = t / 4, own_k = t % 4 * 4; /* what this thread fetches: four columns of a row and of an output */
     bool has_row = first_row + own < out.rows, has_output = first_output + own < w.rows;
     typename Rows::place place = x.find(has_row ? first_row + own : 0);
-    const typename W::type *weights =
-        (const typename W::type *)w.data + (size_t)(has_output ? first_output + own : 0) * (size_t)w.cols;
+    typename W::row weights = W::find(w, has_output ? first_output + own : 0);
     float acc[EACH][EACH] = {}, total[EACH][EACH] = {};
     for (int k0 = 0; k0 < w.cols; k0 += SLAB) {
         float xs[4] = {}, ws[4] = {};
@@ -78,7 +85,7 @@ __global__ void __launch_bounds__(MANY_THREADS)
             x.template load<4>(xs, place, k0 + own_k);
         for (int i = 0; i < 4; i++) {
             int k = k0 + own_k + i;
-            ws[i] = has_output && k < w.cols ? W::value(weights[k]) : 0;
+            ws[i] = has_output && k < w.cols ? W::value(weights, k) : 0;
         }
         for (int i = 0; i < 4; i++) {
             a[(own_k + i) * PITCH + own] = xs[i];
@@ -263,12 +270,15 @@ static void start_linear(cudaStream_t stream, struct matrix_view out, struct mat
 void launch_linear(cudaStream_t stream, struct matrix_view out, struct matrix_view x, struct weight_view w,
                    const float *bias, int activation)
 {
-    if (w.type == DTYPE_F32)
-        start_linear<stored_f32>(stream, out, x, w, bias, activation);
-    else if (w.type == DTYPE_F16)
-        start_linear<stored_f16>(stream, out, x, w, bias, activation);
-    else
-        start_linear<stored_bf16>(stream, out, x, w, bias, activation);
+    struct matrix_rows rows = matrix_rows_of(x);
+    switch (w.type) {
+    case DTYPE_Q8_0: start_many<blocks_q8_0>(stream, out, rows, w, bias, activation); break;
+    case DTYPE_Q4_0: start_many<blocks_q4_0>(stream, out, rows, w, bias, activation); break;
+    case DTYPE_Q4_1: start_many<blocks_q4_1>(stream, out, rows, w, bias, activation); break;
+    case DTYPE_F16: start_linear<stored_f16>(stream, out, x, w, bias, activation); break;
+    case DTYPE_BF16: start_linear<stored_bf16>(stream, out, x, w, bias, activation); break;
+    default: start_linear<stored_f32>(stream, out, x, w, bias, activation); break;
+    }
 }
 
 void launch_conv(cudaStream_t stream, struct matrix_view out, const float *picture,

@@ -13,47 +13,13 @@
  * a warp in flight, and is bound by that. fast_many: tiles of 128 outputs by 64 rows, 32 columns a step, the
  * next step's operands on their way to registers meanwhile; 16 multiplications a warp for 8 loads from shared
  * memory, so either may bind. */
+#include "cuda/kernels/blocks.cuh"
+#include "cuda/kernels/fast_types.cuh"
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 512, STEP = 32, PIECES = STEP / 8 }; /* a piece: 8 columns, 16 bytes */
 
-/* ---- the two types ---- */
-
-struct type_bf16 {
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_bf16(low, high);
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_bf16(d, a, b);
-    }
-};
-
-struct type_f16 {
-    static __device__ __forceinline__ float limit(float v)
-    {
-        return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; /* NaN stays */
-    }
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_f16(limit(low), limit(high));
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_f16(d, a, b);
-    }
-};
-
-template <typename T> static __device__ __forceinline__ uint4 pack_piece(const float x[8])
-{
-    uint4 piece;
-    piece.x = T::pack(x[0], x[1]);
-    piece.y = T::pack(x[2], x[3]);
-    piece.z = T::pack(x[4], x[5]);
-    piece.w = T::pack(x[6], x[7]);
-    return piece;
-}
+/* ---- how weights are stored ---- */
 
 static __device__ __forceinline__ uint4 no_piece()
 {
@@ -62,11 +28,51 @@ static __device__ __forceinline__ uint4 no_piece()
     return piece;
 }
 
-/* Columns k .. k+7 of a weight's row; zeros beyond the last. */
-static __device__ __forceinline__ uint4 weight_piece(const uint16_t *row, int k, int cols)
-{
-    return k < cols ? *(const uint4 *)(row + k) : no_piece();
-}
+/* 16-bit numbers. In all of these: a piece is eight columns of a row, ready for the tensor cores; load()
+ * fetches one that begins at column k, load_ahead() the AHEAD ones that a lane needs of as many steps. */
+struct dense {
+    typedef const uint16_t *row;
+    static __device__ __forceinline__ row find(const struct weight_view &w, int at)
+    {
+        return (const uint16_t *)w.data + (size_t)at * (size_t)w.cols;
+    }
+    typedef uint4 raw;
+    static __device__ __forceinline__ raw load(row r, int k, int cols)
+    {
+        return k < cols ? *(const uint4 *)(r + k) : no_piece();
+    }
+    static __device__ __forceinline__ uint4 piece(const raw &v)
+    {
+        return v;
+    }
+    enum { AHEAD = 4, UNITS = 1 };
+    struct ahead {
+        uint4 step[AHEAD];
+    };
+    static __device__ __forceinline__ void load_ahead(ahead &a, row r, int k, int cols)
+    {
+        UNROLL
+        for (int i = 0; i < AHEAD; i++)
+            a.step[i] = load(r, k + i * STEP, cols);
+    }
+    static __device__ __forceinline__ uint4 piece(const ahead &a, int step)
+    {
+        return a.step[step];
+    }
+};
+
+/* ---- the types ---- */
+
+struct type_bf16 : bf16, dense {
+};
+struct type_f16 : f16, dense {
+};
+struct type_q8_0 : f16, blocks_q8_0 {
+};
+struct type_q4_0 : f16, blocks_q4_0 {
+};
+struct type_q4_1 : f16, blocks_q4_1 {
+};
 
 /* d += 32 columns of two weight rows (g, g + 8) and of a row of x, the lane's pieces of each */
 template <typename T>
@@ -102,34 +108,34 @@ __global__ void __launch_bounds__(MANY_THREADS, 2)
     /* what this thread fetches: piece t % 4 of rows t / 4 and t / 4 + 64 of the weights, and of row t / 4 of
      * x */
     int own = t / PIECES, own_k = t % PIECES * 8;
-    const uint16_t *weights[2];
+    typename T::row weights[2];
     UNROLL
     for (int i = 0; i < 2; i++) {
         int output = first_output + own + 64 * i;
-        weights[i] = (const uint16_t *)w.data + (size_t)(output < w.rows ? output : 0) * (size_t)w.cols;
+        weights[i] = T::find(w, output < w.rows ? output : 0);
     }
     typename Source::place place = x.find(first_row + own < out.rows ? first_row + own : 0);
     /* what this warp multiplies: 32 outputs by 32 rows; the lane's pieces of them */
     int outputs = warp % 4 * WARP_OUTPUTS, rows = warp / 4 * WARP_ROWS, piece = lane / 4 * PIECES + lane % 4;
     float acc[M][N][4] = {}, total[M][N][4] = {};
-    uint4 next_w[2];
+    typename T::raw next_w[2];
     float next_x[8];
     UNROLL
     for (int i = 0; i < 2; i++)
-        next_w[i] = weight_piece(weights[i], own_k, w.cols);
+        next_w[i] = T::load(weights[i], own_k, w.cols);
     x.template load<8>(next_x, place, own_k);
     for (int k0 = 0; k0 < w.cols; k0 += STEP) {
         uint4 *w_now = w_tile + k0 / STEP % 2 * OUTPUTS * PIECES,
               *x_now = x_tile + k0 / STEP % 2 * ROWS * PIECES;
-        w_now[t] = next_w[0];
-        w_now[t + MANY_THREADS] = next_w[1];
+        w_now[t] = T::piece(next_w[0]);
+        w_now[t + MANY_THREADS] = T::piece(next_w[1]);
         x_now[t] = pack_piece<T>(next_x);
         __syncthreads(); /* two tiles: whoever writes the other one next has passed this, and so has read it
                           */
         if (k0 + STEP < w.cols) {
             UNROLL
             for (int i = 0; i < 2; i++)
-                next_w[i] = weight_piece(weights[i], k0 + STEP + own_k, w.cols);
+                next_w[i] = T::load(weights[i], k0 + STEP + own_k, w.cols);
             x.template load<8>(next_x, place, k0 + STEP + own_k);
         }
         uint4 b[N];
@@ -176,33 +182,39 @@ __global__ void __launch_bounds__(MANY_THREADS, 2)
 
 /* ---- few rows: a block takes 16 outputs, each of its warps chunks of its own ---- */
 
-enum { WARPS = 8, FEW_TILES = 4, AHEAD = 4 }; /* AHEAD: steps fetched at once */
+enum { WARPS = 8, FEW_TILES = 4 };
 
 /* One chunk, columns first .. last-1, into acc. */
 template <typename T, int TILES>
-static __device__ __forceinline__ void sum_chunk(float acc[TILES][4], const uint16_t *upper_row,
-                                                 const uint16_t *lower_row, const struct matrix_rows &x,
-                                                 int rows, int cols, int first, int last)
+static __device__ __forceinline__ void sum_chunk(float acc[TILES][4], const typename T::row weights[2],
+                                                 const struct matrix_rows &x, int rows, int cols, int first,
+                                                 int last)
 {
+    enum { AHEAD = T::AHEAD, UNITS = T::UNITS };
     int lane = (int)threadIdx.x, own_k = lane % 4 * 8;
-    for (int k0 = first; k0 < last; k0 += AHEAD * STEP) {
-        uint4 upper[AHEAD], lower[AHEAD];
+    for (int k0 = first; k0 < last; k0 += UNITS * AHEAD * STEP) {
+        typename T::ahead upper[UNITS], lower[UNITS];
         UNROLL
-        for (int i = 0; i < AHEAD; i++) {
-            upper[i] = weight_piece(upper_row, k0 + i * STEP + own_k, cols);
-            lower[i] = weight_piece(lower_row, k0 + i * STEP + own_k, cols);
+        for (int u = 0; u < UNITS; u++) {
+            int k = k0 + u * AHEAD * STEP;
+            if (k < last) { /* the same for the whole warp */
+                T::load_ahead(upper[u], weights[0], k + own_k, cols);
+                T::load_ahead(lower[u], weights[1], k + own_k, cols);
+            }
         }
         UNROLL
-        for (int i = 0; i < AHEAD; i++) {
+        for (int i = 0; i < UNITS * AHEAD; i++) {
             int k = k0 + i * STEP;
-            if (k >= last) /* the same for the whole warp */
+            if (k >= last)
                 break;
+            uint4 above = T::piece(upper[i / AHEAD], i % AHEAD),
+                  below = T::piece(lower[i / AHEAD], i % AHEAD);
             UNROLL
             for (int n = 0; n < TILES; n++) {
                 int row = 8 * n + lane / 4;
                 float v[8];
                 x.load<8>(v, x.find(row < rows ? row : 0), k + own_k);
-                multiply_pieces<T>(acc[n], upper[i], lower[i], pack_piece<T>(v));
+                multiply_pieces<T>(acc[n], above, below, pack_piece<T>(v));
             }
         }
     }
@@ -217,17 +229,17 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
     SHARED_ARRAY(float, sums, WARPS *SUMS);
     int lane = (int)threadIdx.x, warp = (int)threadIdx.y, t = warp * 32 + lane,
         first_output = (int)blockIdx.x * 16;
-    const uint16_t *row[2];
+    typename T::row row[2];
     UNROLL
     for (int i = 0; i < 2; i++) {
         int output = first_output + lane / 4 + 8 * i;
-        row[i] = (const uint16_t *)w.data + (size_t)(output < w.rows ? output : 0) * (size_t)w.cols;
+        row[i] = T::find(w, output < w.rows ? output : 0);
     }
     float total[TOTALS] = {};
     for (int base = 0; base < w.cols; base += WARPS * CHUNK) {
         float acc[TILES][4] = {};
         int first = base + warp * CHUNK, last = first + CHUNK < w.cols ? first + CHUNK : w.cols;
-        sum_chunk<T, TILES>(acc, row[0], row[1], x, out.rows, w.cols, first, last);
+        sum_chunk<T, TILES>(acc, row, x, out.rows, w.cols, first, last);
         UNROLL
         for (int n = 0; n < TILES; n++) {
             UNROLL
@@ -255,7 +267,7 @@ __global__ void __launch_bounds__(32 * WARPS, 2)
 
 bool product_is_fast(struct weight_view w)
 {
-    return w.type != DTYPE_F32 && w.cols % 8 == 0 && (uintptr_t)w.data % 16 == 0;
+    return w.scale || (w.type != DTYPE_F32 && w.cols % 8 == 0 && (uintptr_t)w.data % 16 == 0);
 }
 
 template <typename T>
@@ -279,19 +291,27 @@ static void start_many(cudaStream_t stream, struct matrix_view out, Source x, st
     LAUNCH((fast_many<T, Source>), blocks, MANY_THREADS, stream, out, x, w, bias, activation);
 }
 
+template <typename T>
+static void start_linear(cudaStream_t stream, struct matrix_view out, struct matrix_view x,
+                         struct weight_view w, const float *bias, int activation)
+{
+    struct matrix_rows rows = matrix_rows_of(x);
+    if (x.rows <= 8 * FEW_TILES)
+        start_few<T>(stream, out, rows, w, bias, activation);
+    else
+        start_many<T>(stream, out, rows, w, bias, activation);
+}
+
 void launch_linear_fast(cudaStream_t stream, struct matrix_view out, struct matrix_view x,
                         struct weight_view w, const float *bias, int activation)
 {
-    struct matrix_rows rows = matrix_rows_of(x);
-    bool few = x.rows <= 8 * FEW_TILES;
-    if (w.type == DTYPE_BF16 && few)
-        start_few<type_bf16>(stream, out, rows, w, bias, activation);
-    else if (w.type == DTYPE_BF16)
-        start_many<type_bf16>(stream, out, rows, w, bias, activation);
-    else if (few)
-        start_few<type_f16>(stream, out, rows, w, bias, activation);
-    else
-        start_many<type_f16>(stream, out, rows, w, bias, activation);
+    switch (w.type) {
+    case DTYPE_Q8_0: start_linear<type_q8_0>(stream, out, x, w, bias, activation); break;
+    case DTYPE_Q4_0: start_linear<type_q4_0>(stream, out, x, w, bias, activation); break;
+    case DTYPE_Q4_1: start_linear<type_q4_1>(stream, out, x, w, bias, activation); break;
+    case DTYPE_BF16: start_linear<type_bf16>(stream, out, x, w, bias, activation); break;
+    default: start_linear<type_f16>(stream, out, x, w, bias, activation); break;
+    }
 }
 
 void launch_conv_fast(cudaStream_t stream, struct matrix_view out, const float *picture,

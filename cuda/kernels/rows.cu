@@ -3,8 +3,7 @@
  * Reference: engine/backend.h says each operation's formula. Cost: all are bound by memory; each reads its
  * inputs and writes its result once, 16 bytes a thread and access where rows are aligned for it (else 4).
  * Every element has one thread and no sums, so results cannot depend on the launch. */
-#include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
+#include "cuda/kernels/blocks.cuh"
 
 enum { THREADS = 256 };
 
@@ -52,33 +51,30 @@ static bool is_wide_vector(const float *v)
 
 /* ---- rows of tables ---- */
 
-template <typename T> static __device__ __forceinline__ float stored_value(T bits, enum dtype type);
-template <> __device__ __forceinline__ float stored_value(float value, enum dtype)
+static __device__ __forceinline__ float table_value(const struct weight_view &t, int row, int k)
 {
-    return value;
-}
-template <> __device__ __forceinline__ float stored_value(uint16_t bits, enum dtype type)
-{
-    return type == DTYPE_BF16 ? bf16_to_float(bits) : f16_to_float(bits);
+    size_t at = (size_t)row * (size_t)t.cols + (size_t)k;
+    switch (t.type) {
+    case DTYPE_F32: return ((const float *)t.data)[at];
+    case DTYPE_F16: return f16_to_float(((const uint16_t *)t.data)[at]);
+    case DTYPE_BF16: return bf16_to_float(((const uint16_t *)t.data)[at]);
+    case DTYPE_Q8_0: return blocks_q8_0::value(blocks_q8_0::find(t, row), k);
+    case DTYPE_Q4_0: return blocks_q4_0::value(blocks_q4_0::find(t, row), k);
+    default: return blocks_q4_1::value(blocks_q4_1::find(t, row), k);
+    }
 }
 
-template <typename T>
 __global__ void __launch_bounds__(THREADS)
     embed_kernel(struct matrix_view out, struct weight_view table, const int32_t *index)
 {
     int column = own_column<1>(), row = own_row();
     if (row < out.rows && column < out.cols)
-        row_of(out, row)[column] = stored_value<T>(
-            ((const T *)table.data)[(size_t)index[row] * (size_t)table.cols + (size_t)column], table.type);
+        row_of(out, row)[column] = table_value(table, index[row], column);
 }
 
 void launch_embed(cudaStream_t stream, struct matrix_view out, struct weight_view table, const int32_t *index)
 {
-    dim3 blocks = row_grid(out.rows, out.cols, 1), threads = row_block(out.cols, 1);
-    if (table.type == DTYPE_F32)
-        LAUNCH(embed_kernel<float>, blocks, threads, stream, out, table, index);
-    else
-        LAUNCH(embed_kernel<uint16_t>, blocks, threads, stream, out, table, index);
+    LAUNCH(embed_kernel, row_grid(out.rows, out.cols, 1), row_block(out.cols, 1), stream, out, table, index);
 }
 
 template <int N>
@@ -123,9 +119,27 @@ void launch_scatter(cudaStream_t stream, struct matrix_view out, const int32_t *
         LAUNCH(scatter_kernel<1>, row_grid(x.rows, x.cols, 1), row_block(x.cols, 1), stream, out, index, x);
 }
 
-template <int N>
+/* ---- keys and values into their slots ---- */
+
+template <int N> static __device__ __forceinline__ void store_cached(float *to, const float x[N])
+{
+    store_floats<N>(to, x);
+}
+template <int N> static __device__ __forceinline__ void store_cached(uint16_t *to, const float x[N])
+{
+    if (N == 4) {
+        uint2 v;
+        v.x = pack_bf16(x[0], x[1 % N]);
+        v.y = pack_bf16(x[2 % N], x[3 % N]);
+        *(uint2 *)to = v;
+    } else {
+        to[0] = (uint16_t)pack_bf16(x[0], 0);
+    }
+}
+
+template <int N, typename T>
 __global__ void __launch_bounds__(THREADS)
-    kv_write_kernel(float *key, float *value, struct matrix_view k, struct matrix_view v, const int32_t *slot)
+    kv_write_kernel(T *key, T *value, struct matrix_view k, struct matrix_view v, const int32_t *slot)
 {
     int column = own_column<N>(), row = own_row();
     float a[N], b[N];
@@ -134,19 +148,70 @@ __global__ void __launch_bounds__(THREADS)
     size_t to = (size_t)slot[row] * (size_t)k.cols + (size_t)column;
     load_floats<N>(a, row_of(k, row) + column);
     load_floats<N>(b, row_of(v, row) + column);
-    store_floats<N>(key + to, a);
-    store_floats<N>(value + to, b);
+    store_cached<N>(key + to, a);
+    store_cached<N>(value + to, b);
 }
 
-void launch_kv_write(cudaStream_t stream, float *key, float *value, struct matrix_view k,
-                     struct matrix_view v, const int32_t *slot)
+template <typename T>
+static void start_kv_write(cudaStream_t stream, T *key, T *value, struct matrix_view k, struct matrix_view v,
+                           const int32_t *slot)
 {
-    if (is_wide(k) && is_wide(v) && is_wide_vector(key) && is_wide_vector(value))
-        LAUNCH(kv_write_kernel<4>, row_grid(k.rows, k.cols, 4), row_block(k.cols, 4), stream, key, value, k,
-               v, slot);
+    if (is_wide(k) && is_wide(v) && (uintptr_t)key % 16 == 0 && (uintptr_t)value % 16 == 0)
+        LAUNCH((kv_write_kernel<4, T>), row_grid(k.rows, k.cols, 4), row_block(k.cols, 4), stream, key, value,
+               k, v, slot);
     else
-        LAUNCH(kv_write_kernel<1>, row_grid(k.rows, k.cols, 1), row_block(k.cols, 1), stream, key, value, k,
-               v, slot);
+        LAUNCH((kv_write_kernel<1, T>), row_grid(k.rows, k.cols, 1), row_block(k.cols, 1), stream, key, value,
+               k, v, slot);
+}
+
+/* The largest magnitude of n values, for all lanes. Magnitudes compare as integers do, NaN above all. */
+static __device__ __forceinline__ float largest_magnitude(const float *x, int n)
+{
+    uint32_t most = 0;
+    for (int i = (int)threadIdx.x; i < n; i += 32) {
+        uint32_t magnitude = __float_as_uint(x[i]) & 0x7fffffffu;
+        most = magnitude > most ? magnitude : most;
+    }
+    for (int by = 16; by > 0; by /= 2) {
+        uint32_t other = __shfl_xor_sync(0xffffffffu, most, by);
+        most = other > most ? other : most;
+    }
+    return __uint_as_float(most);
+}
+
+enum { I8_WARPS = 4 };
+
+/* A warp a row's head of the keys (blockIdx.z = 0) or the values. */
+__global__ void __launch_bounds__(32 * I8_WARPS)
+    kv_write_i8_kernel(struct kv_layer kv, struct matrix_view k, struct matrix_view v, const int32_t *slot)
+{
+    const float to_integer =
+        12582912.0f; /* 1.5 x 2^23: added, it leaves the nearest integer in the low bits */
+    int row = (int)blockIdx.x, head = (int)(blockIdx.y * I8_WARPS + threadIdx.y), n = kv.head_dim;
+    bool values = blockIdx.z == 1;
+    if (head >= kv.heads) /* the same for a whole warp */
+        return;
+    size_t at = (size_t)slot[row] * (size_t)kv.heads + (size_t)head;
+    const float *x = row_of(values ? v : k, row) + (size_t)head * (size_t)n;
+    int8_t *to = (int8_t *)(values ? kv.value : kv.key) + at * (size_t)n;
+    float most = largest_magnitude(x, n);
+    float by = most >= 1e-30f ? 127 / most : 0; /* NaN: the scale makes all of them NaN again */
+    for (int i = (int)threadIdx.x; i < n; i += 32)
+        to[i] = (int8_t)(uint8_t)(__float_as_uint(x[i] * by + to_integer) & 0xff);
+    if (threadIdx.x == 0)
+        (values ? kv.value_scale : kv.key_scale)[at] = most < 1e-30f ? 0 : most / 127;
+}
+
+void launch_kv_write(cudaStream_t stream, struct kv_layer kv, struct matrix_view k, struct matrix_view v,
+                     const int32_t *slot)
+{
+    if (kv.type == DTYPE_I8)
+        LAUNCH(kv_write_i8_kernel, dim3((unsigned)k.rows, (unsigned)(kv.heads + I8_WARPS - 1) / I8_WARPS, 2),
+               dim3(32, I8_WARPS), stream, kv, k, v, slot);
+    else if (kv.type == DTYPE_BF16)
+        start_kv_write(stream, (uint16_t *)kv.key, (uint16_t *)kv.value, k, v, slot);
+    else
+        start_kv_write(stream, (float *)kv.key, (float *)kv.value, k, v, slot);
 }
 
 /* ---- element by element ---- */

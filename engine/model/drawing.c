@@ -114,12 +114,12 @@ static void load_block(struct loader *l, struct model *m, struct decoder_block *
         b->norm2 = folded_norm(l, modulation + 3 * c, modulation + 5 * c, c);
     }
     free(modulation);
-    b->qkv.w = load_matrix(l, 3 * c, c, "vargpt_gen.blocks.%d.attn.mat_qkv.weight", i);
+    b->qkv = load_layer(l, 3 * c, c, NO_BIAS, "vargpt_gen.blocks.%d.attn.mat_qkv", i);
     b->qkv.bias = load_qkv_bias(l, c, i);
     b->query_scale = load_query_scale(l, d->heads, i);
-    b->out = load_affine(l, c, c, WITH_BIAS, "vargpt_gen.blocks.%d.attn.proj", i);
-    b->fc1 = load_affine(l, d->intermediate, c, WITH_BIAS, "vargpt_gen.blocks.%d.ffn.fc1", i);
-    b->fc2 = load_affine(l, c, d->intermediate, WITH_BIAS, "vargpt_gen.blocks.%d.ffn.fc2", i);
+    b->out = load_layer(l, c, c, WITH_BIAS, "vargpt_gen.blocks.%d.attn.proj", i);
+    b->fc1 = load_layer(l, d->intermediate, c, WITH_BIAS, "vargpt_gen.blocks.%d.ffn.fc1", i);
+    b->fc2 = load_layer(l, c, d->intermediate, WITH_BIAS, "vargpt_gen.blocks.%d.ffn.fc2", i);
 }
 
 /* cond: the row behind the image-start token's in class_emb, the same for both branches. */

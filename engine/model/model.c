@@ -62,13 +62,13 @@ static void load_llm_layer(struct loader *l, const struct llm_config *c, struct 
                     checkpoint_find(l->checkpoint, "language_model.model.layers.0.self_attn.o_proj.bias");
     y->attention_norm = load_vector(l, c->hidden, "%s.input_layernorm.weight", at);
     y->mlp_norm = load_vector(l, c->hidden, "%s.post_attention_layernorm.weight", at);
-    y->q = load_affine(l, q, c->hidden, attention, "%s.self_attn.q_proj", at);
-    y->k = load_affine(l, kv, c->hidden, attention, "%s.self_attn.k_proj", at);
-    y->v = load_affine(l, kv, c->hidden, attention, "%s.self_attn.v_proj", at);
-    y->out = load_affine(l, c->hidden, q, out_bias ? WITH_BIAS : NO_BIAS, "%s.self_attn.o_proj", at);
-    y->gate = load_affine(l, c->intermediate, c->hidden, mlp, "%s.mlp.gate_proj", at);
-    y->up = load_affine(l, c->intermediate, c->hidden, mlp, "%s.mlp.up_proj", at);
-    y->down = load_affine(l, c->hidden, c->intermediate, mlp, "%s.mlp.down_proj", at);
+    y->q = load_layer(l, q, c->hidden, attention, "%s.self_attn.q_proj", at);
+    y->k = load_layer(l, kv, c->hidden, attention, "%s.self_attn.k_proj", at);
+    y->v = load_layer(l, kv, c->hidden, attention, "%s.self_attn.v_proj", at);
+    y->out = load_layer(l, c->hidden, q, out_bias ? WITH_BIAS : NO_BIAS, "%s.self_attn.o_proj", at);
+    y->gate = load_layer(l, c->intermediate, c->hidden, mlp, "%s.mlp.gate_proj", at);
+    y->up = load_layer(l, c->intermediate, c->hidden, mlp, "%s.mlp.up_proj", at);
+    y->down = load_layer(l, c->hidden, c->intermediate, mlp, "%s.mlp.down_proj", at);
 }
 
 static void load_llm(struct loader *l, struct model *m)
@@ -173,9 +173,10 @@ static void load_iota(struct loader *l, struct model *m)
     free(values);
 }
 
-static enum status load_all(struct model *m, load_progress *progress, void *context, struct error *err)
+static enum status load_all(struct model *m, enum dtype layers, load_progress *progress, void *context,
+                            struct error *err)
 {
-    struct loader l = {m->be, m->checkpoint, m->weights, err, progress, context, 0, 0};
+    struct loader l = {m->be, m->checkpoint, m->weights, err, progress, context, 0, 0, layers};
     for (size_t i = 0; i < checkpoint_count(m->checkpoint); i++)
         l.bytes_total += checkpoint_at(m->checkpoint, i)->bytes;
     load_llm(&l, m);
@@ -193,8 +194,8 @@ static enum status load_all(struct model *m, load_progress *progress, void *cont
     return err->status;
 }
 
-enum status model_open(struct model **out, struct backend *be, const char *path, load_progress *progress,
-                       void *context, struct error *err)
+enum status model_open(struct model **out, struct backend *be, const char *path, enum dtype layers,
+                       load_progress *progress, void *context, struct error *err)
 {
     struct error own = {0};
     struct model *m = xcalloc(1, sizeof *m);
@@ -206,7 +207,7 @@ enum status model_open(struct model **out, struct backend *be, const char *path,
     if (status == STATUS_OK)
         status = model_config_read(&m->config, m->checkpoint, &own);
     if (status == STATUS_OK)
-        status = load_all(m, progress, context, &own);
+        status = load_all(m, layers, progress, context, &own);
     if (status) {
         model_close(m);
         if (err)

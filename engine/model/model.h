@@ -152,9 +152,11 @@ static inline void model_between_units(const struct model *m)
 
 typedef void load_progress(void *context, double fraction);
 
-/* Opens a checkpoint and loads its weights. On failure *out is NULL and err says which file, tensor and why. */
-enum status model_open(struct model **out, struct backend *, const char *path, load_progress *, void *context,
-                       struct error *err);
+/* Opens a checkpoint and loads its weights. layers: DTYPE_Q8_0 or DTYPE_Q4_0, what the matrices of the language model's
+ * and the image decoder's layers become while loading; DTYPE_F32: they stay as they are. On failure *out is NULL and err
+ * says which file, tensor and why. */
+enum status model_open(struct model **out, struct backend *, const char *path, enum dtype layers, load_progress *,
+                       void *context, struct error *err);
 void model_close(struct model *); /* accepts NULL */
 
 static inline bool model_draws(const struct model *m)

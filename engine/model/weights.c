@@ -1,5 +1,7 @@
 #include "engine/model/weights.h"
 
+#include "engine/model/quantize.h"
+
 #include "base/memory.h"
 
 #include <limits.h>
@@ -172,12 +174,31 @@ static struct weight *keep_matrix(struct loader *l, const struct host_matrix *ma
         return NULL;
     }
     APPEND(l->weights->matrix, l->weights->n_matrices, w);
-    l->weights->bytes += t->bytes;
+    l->weights->bytes += dtype_bytes(matrix->type, (size_t)matrix->rows * (size_t)matrix->cols);
     count_done(l, t->bytes);
     return w;
 }
 
-static struct weight *matrix_from(struct loader *l, const struct checkpoint_tensor *t, int rows, int cols)
+/* The matrix as blocks in memory to free; NULL where that cannot be. */
+static void *quantized(const struct checkpoint_tensor *t, int rows, int cols, enum dtype type)
+{
+    bool can =
+        (type == DTYPE_Q8_0 || type == DTYPE_Q4_0) && t->type <= DTYPE_BF16 && cols % BLOCK_WEIGHTS == 0;
+    size_t n = (size_t)rows * (size_t)cols, bytes = dtype_bytes(type, BLOCK_WEIGHTS);
+    char *blocks = can ? try_malloc(n / BLOCK_WEIGHTS, bytes) : NULL;
+    float weight[BLOCK_WEIGHTS];
+    for (size_t i = 0; blocks && i < n; i += BLOCK_WEIGHTS) {
+        checkpoint_to_f32(t, i, BLOCK_WEIGHTS, weight);
+        if (!block_encode(blocks + i / BLOCK_WEIGHTS * bytes, weight, type)) {
+            free(blocks);
+            blocks = NULL;
+        }
+    }
+    return blocks;
+}
+
+static struct weight *matrix_from(struct loader *l, const struct checkpoint_tensor *t, int rows, int cols,
+                                  enum dtype type)
 {
     if (!t || failed(l))
         return NULL;
@@ -186,14 +207,18 @@ static struct weight *matrix_from(struct loader *l, const struct checkpoint_tens
         return NULL;
     }
     touch(t->data, t->bytes);
-    struct host_matrix matrix = {t->data, t->type, rows, cols, .stays = true};
-    return keep_matrix(l, &matrix, t);
+    void *blocks = quantized(t, rows, cols, type);
+    struct host_matrix matrix = {blocks ? blocks : t->data, blocks ? type : t->type, rows, cols,
+                                 .stays = !blocks};
+    struct weight *w = keep_matrix(l, &matrix, t);
+    free(blocks);
+    return w;
 }
 
 struct weight *load_matrix(struct loader *l, int rows, int cols, const char *format, ...)
 {
     FORMAT_NAME(name, format);
-    return matrix_from(l, find_named(l, name, true), rows, cols);
+    return matrix_from(l, find_named(l, name, true), rows, cols, DTYPE_F32);
 }
 
 static float *floats_from(struct loader *l, const struct checkpoint_tensor *t, int n)
@@ -236,14 +261,26 @@ float *load_vector(struct loader *l, int n, const char *format, ...)
     return vector_from(l, name, "", n);
 }
 
-struct affine load_affine(struct loader *l, int out, int in, enum bias bias, const char *format, ...)
+static struct affine affine_from(struct loader *l, const char *name, int out, int in, enum bias bias,
+                                 enum dtype type)
 {
-    FORMAT_NAME(name, format);
     struct affine a = {0};
-    a.w = matrix_from(l, find_tensor(l, "%s.weight", name), out, in);
+    a.w = matrix_from(l, find_tensor(l, "%s.weight", name), out, in, type);
     if (bias == WITH_BIAS)
         a.bias = vector_from(l, name, ".bias", out);
     return a;
+}
+
+struct affine load_affine(struct loader *l, int out, int in, enum bias bias, const char *format, ...)
+{
+    FORMAT_NAME(name, format);
+    return affine_from(l, name, out, in, bias, DTYPE_F32);
+}
+
+struct affine load_layer(struct loader *l, int out, int in, enum bias bias, const char *format, ...)
+{
+    FORMAT_NAME(name, format);
+    return affine_from(l, name, out, in, bias, l->layers);
 }
 
 struct norm load_norm(struct loader *l, int n, const char *format, ...)

@@ -16,6 +16,7 @@ struct loader {
     load_progress *progress;
     void *progress_context;
     size_t bytes_done, bytes_total; /* of the checkpoint's tensors */
+    enum dtype layers;              /* what load_layer makes of matrices: DTYPE_Q8_0, DTYPE_Q4_0; others: nothing else */
 };
 
 struct weights *weights_open(struct backend *);
@@ -45,6 +46,9 @@ float *read_floats(struct loader *, int n, const char *format, ...) __attribute_
 enum bias { NO_BIAS, WITH_BIAS };
 /* NAME.weight [out, in] and NAME.bias [out]. */
 struct affine load_affine(struct loader *, int out, int in, enum bias, const char *format, ...)
+    __attribute__((format(printf, 5, 6)));
+/* The same of a layer that there are many of: its matrix becomes what loader.layers says, if it can. */
+struct affine load_layer(struct loader *, int out, int in, enum bias, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* NAME.weight and NAME.bias, [n]. */
 struct norm load_norm(struct loader *, int n, const char *format, ...) __attribute__((format(printf, 3, 4)));

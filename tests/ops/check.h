@@ -1,6 +1,7 @@
 /* What the cases of check_ops share: random inputs, guarded matrices, comparison. A case makes its input from
  * the seed, runs an operation on backends that differ in threads, and demands: the reference's values within
- * a bound, untouched guards, equal bytes for every thread count and for every row alone. */
+ * a bound, untouched guards, equal bytes for every thread count and (unless rows_vary) for every row alone.
+ */
 #ifndef VARGPT_TESTS_OPS_CHECK_H
 #define VARGPT_TESTS_OPS_CHECK_H
 
@@ -12,10 +13,13 @@ enum { CHECK_BACKENDS = 3 };
 
 struct check {
     struct backend *backend[CHECK_BACKENDS]; /* 1, 2 and 3 threads */
+    struct backend *plain;                   /* the processor's plainest, for what is defined to the bit */
     const char *level;                       /* what runs, for messages */
     const char *only;                        /* operation asked for, or NULL */
     uint64_t random;                         /* state of random_next */
     bool fast;                               /* products round x to the weight's 16 bits */
+    bool rows_vary;                          /* a row alone need not have the same bits, but as good ones */
+    bool rounds_blocks;                      /* products round blocks' weights to F16 */
     int cases, failures;
     char name[120]; /* of the case that runs */
     double worst;   /* largest error so far of this operation, as a fraction of its bound */
@@ -70,8 +74,10 @@ void weight_release(struct random_weight *);
 struct weight *weight_open(struct check *, struct backend *, const struct random_weight *);
 
 /* How much of its magnitude a product with such a weight may be off because of what is rounded before it:
- * weights of blocks to F16, and x where that is fast. */
+ * weights of blocks where they become F16, and x where that is fast. */
 double product_rounding(const struct check *, enum dtype);
+/* The same of a convolution: its result too may be rounded to 16 bits. */
+double conv_rounding(const struct check *, enum dtype);
 
 double *doubles_new(size_t n);
 

@@ -18,6 +18,7 @@ struct on_device {
     struct backend base;
     struct backend *device;
     const struct backend_ops *op;
+    struct backend_ops ops; /* base's: as many cache types as the device has */
     void (*before)(int context);
     int context, n;
     struct operand operand[MOST_OPERANDS];
@@ -75,6 +76,18 @@ static const float *floats_on(struct on_device *d, const float *host, int n)
 static const int32_t *ints_on(struct on_device *d, const int32_t *host, int n)
 {
     return array_on(d, host, (size_t)n, sizeof *host);
+}
+
+/* A layer's first `slots` slots. */
+static struct kv_layer cache_on(struct on_device *d, struct kv_layer kv, size_t slots, bool result)
+{
+    size_t heads = slots * (size_t)kv.heads, bytes = dtype_bytes(kv.type, heads * (size_t)kv.head_dim);
+    kv.key = take(d, kv.key, bytes, result);
+    kv.value = take(d, kv.value, bytes, result);
+    size_t scales = kv.type == DTYPE_I8 ? heads * sizeof(float) : 0;
+    kv.key_scale = take(d, kv.key_scale, scales, result);
+    kv.value_scale = take(d, kv.value_scale, scales, result);
+    return kv;
 }
 
 static void end(struct on_device *d)
@@ -218,9 +231,7 @@ static void device_kv_write(struct backend *be, struct kv_layer kv, struct tenso
     size_t slots = 0;
     for (int r = 0; r < k.rows; r++)
         slots = (size_t)slot[r] + 1 > slots ? (size_t)slot[r] + 1 : slots;
-    size_t bytes = slots * (size_t)k.cols * sizeof(float);
-    kv.key = take(d, kv.key, bytes, true);
-    kv.value = take(d, kv.value, bytes, true);
+    kv = cache_on(d, kv, slots, true);
     d->op->kv_write(d->device, kv, tensor_on(d, k, false), tensor_on(d, v, false), ints_on(d, slot, k.rows));
     end(d);
 }
@@ -249,9 +260,7 @@ static void device_attention(struct backend *be, struct tensor out, struct tenso
     int pages;
     size_t slots;
     measure_batch(batch, &pages, &slots);
-    size_t bytes = slots * (size_t)kv.heads * (size_t)kv.head_dim * sizeof(float);
-    kv.key = take(d, kv.key, bytes, false);
-    kv.value = take(d, kv.value, bytes, false);
+    kv = cache_on(d, kv, slots, false);
     b.device_span = array_on(d, batch->span, (size_t)batch->n_spans, sizeof *batch->span);
     b.page = ints_on(d, batch->page, pages);
     b.position = ints_on(d, batch->position, batch->n_rows);
@@ -352,8 +361,10 @@ static const struct backend_ops device_ops = {
 struct backend *on_device_open(struct backend *device, void (*before)(int context), int context)
 {
     struct on_device *d = xcalloc(1, sizeof *d);
-    d->base.op = &device_ops;
     d->device = device;
+    d->ops = device_ops;
+    d->ops.cache_types = device->op->cache_types;
+    d->base.op = &d->ops;
     d->op = device->op;
     d->before = before;
     d->context = context;

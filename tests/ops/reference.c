@@ -65,6 +65,11 @@ double reference_activation(double x, enum activation activation)
  * own. */
 static const double ROUNDING = 0x1p-24;
 
+static double product_bound(double sum, double size, double rounding)
+{
+    return 1.2 * size * (10 * ROUNDING + rounding) + 6 * ROUNDING * fabs(sum);
+}
+
 void reference_linear(double *out, double *bound, struct tensor x, const double *w, int outputs,
                       const float *bias, enum activation activation, double weight_error)
 {
@@ -78,7 +83,7 @@ void reference_linear(double *out, double *bound, struct tensor x, const double 
             }
             size_t at = (size_t)r * (size_t)outputs + (size_t)o;
             out[at] = reference_activation(sum, activation);
-            bound[at] = 1.2 * size * (10 * ROUNDING + weight_error) + 6 * ROUNDING * fabs(sum);
+            bound[at] = product_bound(sum, size, weight_error);
         }
     }
 }
@@ -286,7 +291,7 @@ void reference_conv(double *out, double *bound, struct tensor x, const struct co
                 }
             }
             out[(size_t)p * (size_t)outputs + (size_t)o] = sum;
-            bound[(size_t)p * (size_t)outputs + (size_t)o] = (10 * ROUNDING + rounding) * size;
+            bound[(size_t)p * (size_t)outputs + (size_t)o] = product_bound(sum, size, rounding);
         }
     }
 }

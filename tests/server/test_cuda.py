@@ -12,9 +12,9 @@ PROMPTS = ["one", "two words here", "three is a longer question about things"]
 pytestmark = pytest.mark.skipif(not PROGRAM.exists(), reason="there is no build-emulated/vargpt-emulated")
 
 
-def start(device, monkeypatch):
+def start(device, monkeypatch, *flags):
     monkeypatch.setenv("VARGPT_EMULATOR_GUARD", "1")
-    return start_real(GOLDEN / "tiny-a" / "checkpoint", "--device", device, "--precision", "exact", program=PROGRAM)
+    return start_real(GOLDEN / "tiny-a" / "checkpoint", "--device", device, "--precision", "exact", *flags, program=PROGRAM)
 
 
 def text_of(server, prompt):
@@ -44,3 +44,22 @@ def test_mixed_requests(monkeypatch):
     server.wait_running(0, seconds=120)
     assert text_of(server, PROMPTS[0]) == expected[PROMPTS[0]]
     server.stop()
+
+
+@pytest.mark.parametrize("libraries, invariant", [("libcublasLt.so.13 libcudnn.so.9", False), ("", True)])
+def test_models_say_whether_company_matters(monkeypatch, libraries, invariant):
+    monkeypatch.setenv("VARGPT_EMULATED_LIBRARIES", libraries)
+    server = start_real(GOLDEN / "tiny-b" / "checkpoint", "--device", "cuda", "--precision", "fast", "--batch-invariant", "off",
+                        program=PROGRAM)
+    assert server.http.get("/v1/models").json()["data"][0]["batch_invariant"] is invariant
+    server.stop()
+
+
+@pytest.mark.parametrize("cache_type", ["bf16", "int8"])
+def test_cache_types(monkeypatch, cache_type):
+    texts = []
+    for device in ["cpu", "cuda"]:
+        server = start(device, monkeypatch, "--cache-type", cache_type)
+        texts.append([text_of(server, prompt) for prompt in PROMPTS])
+        server.stop()
+    assert texts[0] == texts[1]

@@ -89,6 +89,30 @@ static void refuses_large(void **state)
     cuda_backend_close(be);
 }
 
+/* Blocks whose weights F16 does not hold, which tensor cores would need. */
+static void blocks_beyond_f16(void **state)
+{
+    (void)state;
+    struct backend *be = open_card();
+    struct weight *w = NULL;
+    struct error err = {0};
+    unsigned char block[34] = {0x00, 0x78, 100, 1}; /* 32768 x (100, 1, 0, ...) */
+    struct host_matrix m = {block, DTYPE_Q8_0, 1, 32, false};
+    float x[32] = {1, 2}, y = 0;
+    cuda_backend_set_fast(be, true);
+    assert_int_equal(be->op->weight_load(be, &w, &m, &err), STATUS_OK);
+    float *device = be->op->alloc(be, sizeof x + sizeof y);
+    be->op->upload(be, device, x, sizeof x);
+    be->op->linear(be, (struct tensor){device + 32, DTYPE_F32, 1, 1, 1},
+                   (struct tensor){device, DTYPE_F32, 1, 32, 32}, w, NULL, ACT_NONE);
+    be->op->download(be, &y, device + 32, sizeof y);
+    assert_int_equal(be->op->finish(be, &err), STATUS_OK);
+    assert_true(y == 32768.0f * 102);
+    be->op->weight_free(be, w);
+    be->op->free(be, device);
+    cuda_backend_close(be);
+}
+
 static void refuses_devices(void **state)
 {
     (void)state;
@@ -163,7 +187,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(copies_any_size),    cmocka_unit_test(many_small_downloads),
         cmocka_unit_test(refuses_large),      cmocka_unit_test(refuses_devices),
-        cmocka_unit_test(survives_no_memory),
+        cmocka_unit_test(survives_no_memory), cmocka_unit_test(blocks_beyond_f16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

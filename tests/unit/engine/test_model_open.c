@@ -81,7 +81,7 @@ static void expect(const char *what, const char *message)
 {
     struct model *m = NULL;
     struct error err = {0};
-    enum status status = model_open(&m, backend, folder, NULL, NULL, &err);
+    enum status status = model_open(&m, backend, folder, DTYPE_F32, NULL, NULL, &err);
     if (!message && status)
         fail_msg("%s: %s", what, err.message);
     if (message && !status)
@@ -429,7 +429,7 @@ static void test_processor_config(void **state)
     (void)state;
     link_all_but(preprocessor);
     write_file("processor_config.json", good, sizeof good - 1);
-    if (model_open(&m, backend, folder, NULL, NULL, &err))
+    if (model_open(&m, backend, folder, DTYPE_F32, NULL, NULL, &err))
         fail_msg("%s", err.message);
     assert_true(m->config.vision.preprocess.mean[2] == 0.25f);
     model_close(m);

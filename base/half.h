@@ -1,6 +1,6 @@
 /* 16-bit floating-point numbers in plain C. */
-#ifndef VARGPT_CPU_HALF_H
-#define VARGPT_CPU_HALF_H
+#ifndef VARGPT_BASE_HALF_H
+#define VARGPT_BASE_HALF_H
 
 #include <stdint.h>
 #include <string.h>
