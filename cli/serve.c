@@ -68,15 +68,24 @@ static void reload(const struct command_line *line, struct server *server)
     config_release(&config);
 }
 
-static void wait_for_stop_signal(const struct command_line *line, struct server *server)
+/* False: the device was lost, and no request can succeed any more. */
+static bool wait_for_stop_signal(const struct command_line *line, struct server *server)
 {
+    const struct timespec second = {.tv_sec = 1};
     sigset_t set;
-    int number = 0;
     stop_signals(&set);
     sigaddset(&set, SIGHUP);
-    for (; sigwait(&set, &number) == 0 && number == SIGHUP; number = 0)
-        reload(line, server);
-    log_info("%s: finishing the replies under way", number == SIGINT ? "interrupted" : "asked to stop");
+    for (;;) {
+        int number = sigtimedwait(&set, NULL, &second);
+        if (server_has_lost_device(server))
+            return false;
+        if (number == SIGHUP)
+            reload(line, server);
+        if (number != SIGINT && number != SIGTERM)
+            continue;
+        log_info("%s: finishing the replies under way", number == SIGINT ? "interrupted" : "asked to stop");
+        return true;
+    }
 }
 
 /* From here on a signal ends the program at once. */
@@ -174,9 +183,11 @@ static enum status serve(const struct command_line *line, const struct config *c
         return status;
     server_attach(*server, e->engine);
     print_welcome(c, e, server_port(*server));
-    wait_for_stop_signal(line, *server);
+    bool asked = wait_for_stop_signal(line, *server);
     stop_at_next_signal();
-    return STATUS_OK;
+    return asked ? STATUS_OK
+                 : error_set(err, STATUS_DEVICE,
+                             "the device was lost: whatever started this program must start it again");
 }
 
 int serve_main(int argc, char **argv)

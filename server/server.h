@@ -55,6 +55,8 @@ void server_attach(struct server *, struct engine *);
 enum status server_reload_keys(struct server *, const struct key_options *, struct error *);
 /* Reads the certificate and its key again, for connections to come; on failure the old ones stay. */
 enum status server_reload_tls(struct server *, const char *cert, const char *key, struct error *);
+/* The engine's device has failed for good: all calls are answered 503. */
+bool server_has_lost_device(const struct server *);
 /* Takes no more requests, lets replies finish for drain_seconds, then ends the rest. Accepts NULL. */
 void server_close(struct server *);
 

@@ -54,8 +54,6 @@ struct server {
 /* NULL while the model loads. */
 struct engine *server_engine(const struct server *);
 bool server_is_closing(const struct server *);
-/* The engine's device has failed for good. */
-bool server_has_lost_device(const struct server *);
 /* Seconds after which a request refused for a full queue may try again, by the rate at which requests begin.
  */
 int server_queue_seconds(const struct server *);
