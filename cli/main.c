@@ -44,9 +44,12 @@ static int read_card(const char *device)
 static enum status open_card(struct backend **out, int card, const struct config *c, struct error *err)
 {
     enum status status = cuda_backend_open(out, card, err);
-    if (status == STATUS_OK)
-        cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
-    return status;
+    if (status != STATUS_OK)
+        return status;
+    cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
+    if (c->batch_invariant == BATCH_INVARIANT_OFF)
+        cuda_backend_use_libraries(*out);
+    return STATUS_OK;
 }
 
 enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)

@@ -12,6 +12,7 @@
 
 static const char *const cpu_levels[] = {"auto", "scalar", "avx2", "avx512", NULL};
 static const char *const precisions[] = {"auto", "exact", "fast", NULL};
+static const char *const on_off[] = {"on", "off", NULL};
 static const char *const cache_types[] = {"auto", "f32", "bf16", "int8", NULL};
 static const char *const weight_words[] = {"file", "int8", "int4", NULL};
 static const char *const log_levels[] = {"debug", "info", "warning", "error", "off", NULL};
@@ -27,6 +28,9 @@ const struct setting settings[] = {
     {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
      .words = precisions, .value = "HOW",
      .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},
+    {FIELD(batch_invariant), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "on",
+     .words = on_off, .value = "HOW",
+     .help = "the same bytes for a request and a seed whatever else runs; off lets a fast card use cuBLASLt and cuDNN"},
     {FIELD(threads), .type = SETTING_INT, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1024,
      .value = "N", .help = "processor threads; 0 is as many as the process may use"},
     {FIELD(cpu_level), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",

@@ -1,6 +1,6 @@
 /* The kernels, once, over vectors of LANES floats. Included by one file an instruction set, which defines
  * LANES, TILE (the weight rows a product takes beside four rows of x; accumulators for 4 x TILE fit the
- * registers), TALL_ROWS (rows a product of stored weights takes at a time when there are more than four: each
+ * registers), TALL_ROWS (rows a product of stored weights takes at a time where there are enough, 4 or more: each
  * conversion of a weight then serves more of them), COLUMNS (vectors of four rows that attention sums at a
  * time), STEPS (of a product's inner loop at a time), LEVEL, GET_KERNELS, INLINE, the vector types vf and vu,
  * and the vf_ primitives used here. */

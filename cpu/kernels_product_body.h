@@ -15,7 +15,7 @@ INLINE int sum_at(int r, int o, int tile)
 INLINE void tile_product(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
                          enum dtype type, bool ask, size_t ahead)
 {
-    vf acc[8][TILE];
+    vf acc[TALL_ROWS][TILE];
     UNROLL(8)
     for (int r = 0; r < rows; r++) {
         UNROLL(8)
@@ -25,7 +25,7 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
     int i = 0;
     UNROLL(STEPS)
     for (; i + LANES <= k; i += LANES) {
-        vf xv[8];
+        vf xv[TALL_ROWS];
         UNROLL(8)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load(x[r] + i);
@@ -41,7 +41,7 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
         }
     }
     if (i < k) {
-        vf xv[8];
+        vf xv[TALL_ROWS];
         UNROLL(8)
         for (int r = 0; r < rows; r++)
             xv[r] = vf_load_part(x[r] + i, k - i);
@@ -72,33 +72,30 @@ INLINE void tile_product(float *sum, const float *const *x, int rows, const void
     }
 }
 
-INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
+INLINE void tile_rows(float *sum, const float *const *x, int rows, const void *const *w, int k,
                       enum dtype type, bool ask, size_t ahead)
 {
-#define ROWS(n)                                                                                              \
-    case n:                                                                                                  \
-        if (n * tile <= 4 * TILE)                                                                            \
-            tile_product(sum, x, n, w, tile, k, type, ask, ahead);                                           \
-        break;
     switch (rows) {
-        ROWS(1) ROWS(2) ROWS(3) ROWS(4) ROWS(5) ROWS(6) ROWS(7) ROWS(8)
+    case 1: tile_product(sum, x, 1, w, TILE, k, type, ask, ahead); break;
+    case 2: tile_product(sum, x, 2, w, TILE, k, type, ask, ahead); break;
+    case 3: tile_product(sum, x, 3, w, TILE, k, type, ask, ahead); break;
+    case TALL_ROWS: tile_product(sum, x, TALL_ROWS, w, TALL_TILE, k, type, ask, ahead); break;
+    default: tile_product(sum, x, 4, w, TILE, k, type, ask, ahead); break;
     }
-#undef ROWS
 }
 
 static void tile_f32(float *sum, const float *const *x, int rows, const void *const *w, int k)
 {
-    tile_rows(sum, x, rows, w, TILE, k, DTYPE_F32, false, 0);
+    tile_rows(sum, x, rows, w, k, DTYPE_F32, false, 0);
 }
 
-/* Weights as they are stored. */
-INLINE void tile_stored(float *sum, const float *const *x, int rows, const void *const *w, int tile, int k,
+static void tile_stored(float *sum, const float *const *x, int rows, const void *const *w, int k,
                         enum dtype type, size_t ahead)
 {
     switch (type) {
-    case DTYPE_F16: tile_rows(sum, x, rows, w, tile, k, DTYPE_F16, true, ahead); break;
-    case DTYPE_BF16: tile_rows(sum, x, rows, w, tile, k, DTYPE_BF16, true, ahead); break;
-    default: tile_rows(sum, x, rows, w, tile, k, DTYPE_F32, true, ahead); break;
+    case DTYPE_F16: tile_rows(sum, x, rows, w, k, DTYPE_F16, true, ahead); break;
+    case DTYPE_BF16: tile_rows(sum, x, rows, w, k, DTYPE_BF16, true, ahead); break;
+    default: tile_rows(sum, x, rows, w, k, DTYPE_F32, true, ahead); break;
     }
 }
 
@@ -121,13 +118,13 @@ static const void *weight_at(const struct matmul *m, int output, int column)
     return (const char *)m->w + (size_t)output * m->w_pitch + dtype_bytes(m->type, (size_t)column);
 }
 
-/* The tile of outputs from o on, for rows r .. r+rows-1, over k columns from k0 on, from weights as they are
- * stored (those `ahead` bytes further on are next) or from their copies. */
-INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, size_t ahead, int o, int tile,
-                    int r, int block, int k0, int k)
+/* The tile of outputs from o on (TALL_TILE of them for TALL_ROWS rows), for rows r .. r+rows-1, over k
+ * columns from k0 on, from weights as they are stored (those `ahead` bytes further on are next) or from their
+ * copies. */
+INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, size_t ahead, int o, int r,
+                    int rows, int k0, int k)
 {
-    int exist = m->outputs - o < tile ? m->outputs - o : tile;
-    int rows = m->rows - r < block ? m->rows - r : block;
+    int tile = rows == TALL_ROWS ? TALL_TILE : TILE, exist = m->outputs - o < tile ? m->outputs - o : tile;
     bool add = m->add || k0 > 0;
     float *out = m->out + (size_t)r * m->out_stride + o;
     const float *x[TALL_ROWS];
@@ -138,26 +135,35 @@ INLINE void do_tile(const struct matmul *m, const void *const *w, bool copies, s
     if (copies)
         tile_f32(sum, x, rows, w, k);
     else
-        tile_stored(sum, x, rows, w, tile, k, m->type, ahead);
-    if (exist == tile && rows == block)
-        put_tile(out, m->out_stride, sum, block, tile, tile, add);
+        tile_stored(sum, x, rows, w, k, m->type, ahead);
+    if (rows == TALL_ROWS && exist == TALL_TILE)
+        put_tile(out, m->out_stride, sum, TALL_ROWS, TALL_TILE, TALL_TILE, add);
+    else if (rows == TALL_ROWS)
+        put_tile(out, m->out_stride, sum, TALL_ROWS, TALL_TILE, exist, add);
+    else if (rows == ROW_BLOCK && exist == TILE)
+        put_tile(out, m->out_stride, sum, ROW_BLOCK, TILE, TILE, add);
     else
-        put_tile(out, m->out_stride, sum, rows, tile, exist, add);
+        put_tile(out, m->out_stride, sum, rows, TILE, exist, add);
 }
 
-/* A few rows, `block` at a time: weights are converted on their way into the registers. A tile's rows are
- * read to their end before the next tile begins, which is the order memory likes; meanwhile the next tile's
- * are asked for. */
-INLINE void matmul_few(const struct matmul *m, int block, int tile)
+/* A few rows, TALL_ROWS at a time and then ROW_BLOCK: weights are converted on their way into the registers.
+ * A tile's rows are read to their end before the next tile begins, which is the order memory likes; meanwhile
+ * the next tile's are asked for. */
+static void matmul_few(const struct matmul *m)
 {
-    for (int o = 0; o < m->outputs; o += tile) {
+    size_t ahead = TILE * m->w_pitch;
+    for (int o = 0; o < m->outputs; o += TILE) {
         for (int k0 = 0; k0 < m->inner; k0 += MATMUL_BLOCK) {
-            int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK;
+            int k = m->inner - k0 < MATMUL_BLOCK ? m->inner - k0 : MATMUL_BLOCK, r = 0;
             const void *w[TILE];
-            for (int t = 0; t < tile; t++)
+            for (int t = 0; t < TILE; t++)
                 w[t] = weight_at(m, o + t < m->outputs ? o + t : o, k0);
-            for (int r = 0; r < m->rows; r += block)
-                do_tile(m, w, false, (size_t)tile * m->w_pitch, o, tile, r, block, k0, k);
+            for (; m->rows - r >= TALL_ROWS; r += TALL_ROWS) {
+                for (int t = 0; t < TILE; t += TALL_TILE)
+                    do_tile(m, w + t, false, ahead, o + t, r, TALL_ROWS, k0, k);
+            }
+            for (; r < m->rows; r += ROW_BLOCK)
+                do_tile(m, w, false, ahead, o, r, m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK, k0, k);
         }
     }
 }
@@ -205,7 +211,7 @@ static void do_block(const struct matmul *m, int o, int k0, int next_o, int next
         for (int i = 0; i < ROW_BLOCK; i++)
             __builtin_prefetch(next_out + (size_t)i * m->out_stride, 1, 3);
         ask_ahead(&next, ask);
-        do_tile(m, w, true, 0, o, TILE, r, ROW_BLOCK, k0, k);
+        do_tile(m, w, true, 0, o, r, m->rows - r < ROW_BLOCK ? m->rows - r : ROW_BLOCK, k0, k);
     }
 }
 
@@ -222,10 +228,8 @@ static void matmul_many(const struct matmul *m)
 
 static void matmul(const struct matmul *m)
 {
-    if (m->rows <= ROW_BLOCK)
-        matmul_few(m, ROW_BLOCK, TILE);
-    else if (m->rows <= FEW_ROWS)
-        matmul_few(m, TALL_ROWS, TALL_TILE);
+    if (m->rows <= FEW_ROWS)
+        matmul_few(m);
     else
         matmul_many(m);
 }

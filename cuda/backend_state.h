@@ -26,7 +26,9 @@ enum { MOST_HANDOVERS = 64 };
 struct cuda_backend {
     struct backend base;
     int device;
-    bool fast; /* cuda_backend_set_fast */
+    bool fast;               /* cuda_backend_set_fast */
+    struct blas_lt *blas_lt; /* cuda_backend_use_libraries; NULL: not used */
+    struct cudnn *cudnn;
     cudaStream_t stream;
     struct staging staging;
     struct handover handover[MOST_HANDOVERS];
@@ -106,6 +108,23 @@ void cuda_guide(struct backend *, struct tensor out, struct tensor cond, struct 
 void cuda_noise(struct backend *, struct tensor out, const struct noise_row *);
 void cuda_sample(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *);
 void cuda_nearest(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
+
+/* blas_lt.c: cuBLASLt. */
+struct blas_lt;
+/* Failure: STATUS_DEVICE, nothing is left open. */
+enum status blas_lt_open(struct blas_lt **, struct error *);
+void blas_lt_close(struct blas_lt *); /* accepts NULL; after the stream's work is done */
+/* cuda_linear by it, bias and activation included; false when it is not used, or not for such a product:
+ * nothing was done then. A failure is noted. */
+bool blas_lt_linear(struct cuda_backend *, struct tensor out, struct tensor x, const struct weight *,
+                    const float *bias, enum activation);
+
+/* cudnn.c: cuDNN, in the same manner. */
+struct cudnn;
+enum status cudnn_open(struct cudnn **, struct error *);
+void cudnn_close(struct cudnn *);
+bool cudnn_conv2d(struct cuda_backend *, struct tensor out, struct tensor x, const struct conv *,
+                  const struct weight *, const float *bias);
 
 static inline struct matrix_view view_of(struct tensor t)
 {

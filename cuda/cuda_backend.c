@@ -2,6 +2,7 @@
 
 #include "cuda/backend_state.h"
 
+#include "base/log.h"
 #include "base/memory.h"
 
 #include <stdio.h>
@@ -93,6 +94,10 @@ void cuda_backend_close(struct backend *be)
     struct cuda_backend *c = cuda_state(be);
     cudaSetDevice(c->device);
     if (c->stream)
+        cudaStreamSynchronize(c->stream);
+    blas_lt_close(c->blas_lt);
+    cudnn_close(c->cudnn);
+    if (c->stream)
         cudaStreamDestroy(c->stream);
     cuda_memory_close(c);
     free(c);
@@ -103,8 +108,27 @@ void cuda_backend_set_fast(struct backend *be, bool fast)
     cuda_state(be)->fast = fast;
 }
 
+static void tell_missing(const char *what, const struct error *why)
+{
+    log_warning("cuda: %s by our own kernels: %s", what, why->message);
+}
+
+void cuda_backend_use_libraries(struct backend *be)
+{
+    struct cuda_backend *c = cuda_state(be);
+    struct error why = {0};
+    if (!c->fast || !cuda_ready(c))
+        return;
+    if (blas_lt_open(&c->blas_lt, &why) != STATUS_OK)
+        tell_missing("products", &why);
+    if (cudnn_open(&c->cudnn, &why) != STATUS_OK)
+        tell_missing("convolutions", &why);
+    be->rows_vary = c->blas_lt || c->cudnn;
+}
+
 void cuda_backend_describe(const struct backend *be, char *text, size_t size)
 {
     const struct cuda_backend *c = (const struct cuda_backend *)be;
-    snprintf(text, size, "cuda (%s, %s)", c->name, c->fast ? "fast" : "exact");
+    snprintf(text, size, "cuda (%s, %s%s%s)", c->name, c->fast ? "fast" : "exact",
+             c->blas_lt ? ", cuBLASLt" : "", c->cudnn ? ", cuDNN" : "");
 }

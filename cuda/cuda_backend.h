@@ -21,7 +21,12 @@ void cuda_backend_close(struct backend *); /* accepts NULL */
  * before the first operation. */
 void cuda_backend_set_fast(struct backend *, bool fast);
 
-/* "cuda (NVIDIA H100, sm_90, 79 GiB, fast)", for start-up lines and benchmarks. */
+/* After cuda_backend_set_fast(be, true): products of many rows by cuBLASLt and convolutions by cuDNN, where
+ * these libraries can be opened and take the operands. A row's bits depend on what is computed with it then
+ * (backend->rows_vary). What cannot be opened is logged, and our own kernels go on computing that. */
+void cuda_backend_use_libraries(struct backend *);
+
+/* "cuda (NVIDIA H100, sm_90, 79 GiB, fast, cuBLASLt, cuDNN)", for start-up lines and benchmarks. */
 void cuda_backend_describe(const struct backend *, char *text, size_t size);
 
 #endif

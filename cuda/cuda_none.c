@@ -34,3 +34,8 @@ void cuda_backend_set_fast(struct backend *be, bool fast)
     (void)be;
     (void)fast;
 }
+
+void cuda_backend_use_libraries(struct backend *be)
+{
+    (void)be;
+}

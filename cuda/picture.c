@@ -14,7 +14,7 @@ void cuda_conv2d(struct backend *be, struct tensor out, struct tensor x, const s
         return;
     }
     assert(!w->scale);
-    if (out.rows <= 0 || !cuda_ready(c))
+    if (out.rows <= 0 || !cuda_ready(c) || cudnn_conv2d(c, out, x, conv, w, bias))
         return;
     struct picture_shape shape = {
         .height = conv->height,

@@ -40,6 +40,8 @@ void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const s
     assert(x.cols == w->cols && out.cols == w->rows && out.rows == x.rows);
     if (out.rows <= 0 || !cuda_ready(c))
         return;
+    if (blas_lt_linear(c, out, x, w, bias, activation))
+        return;
     if (c->fast && product_is_fast(weight_view_of(w)))
         launch_linear_fast(c->stream, view_of(out), view_of(x), weight_view_of(w), bias, (int)activation);
     else

@@ -7,13 +7,17 @@ foreach(op linear conv2d attention)
   add_test(NAME check_ops-emulated-fast-${op} COMMAND check_ops-emulated --device cuda --precision fast --op ${op}
     WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endforeach()
+foreach(op linear conv2d)
+  add_test(NAME check_ops-emulated-libraries-${op} COMMAND check_ops-emulated --device cuda --precision fast
+    --batch-invariant off --op ${op} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
+endforeach()
 
 # for bench/cuda-static
 add_executable(count_steps bench/count_steps.c)
 target_link_libraries(count_steps PRIVATE vargpt_engine vargpt_cuda_emulated)
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-foreach(test emulator backend)
+foreach(test emulator backend libraries)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
   target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
   target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)

@@ -22,6 +22,7 @@ struct backend_ops;
 
 struct backend {
     const struct backend_ops *op;
+    bool rows_vary; /* batch invariance was given up for speed (--batch-invariant off): as close, but not to the bit */
 };
 
 /* A matrix [rows, cols] in the device's own layout; opaque, so that quantised blocks and packed tiles fit behind it. */

@@ -375,6 +375,11 @@ int engine_picture_side(const struct engine *e)
     return e->model->vae.picture_side;
 }
 
+bool engine_batch_invariant(const struct engine *e)
+{
+    return !e->be->rows_vary;
+}
+
 int engine_seen_rows(const struct engine *e)
 {
     return model_sees(e->model) ? model_seen_rows(e->model) : 0;

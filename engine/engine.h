@@ -108,6 +108,8 @@ const struct chat_template *engine_template(const struct engine *);
 int engine_context(const struct engine *);   /* most positions of one request */
 int engine_picture_tokens(const struct engine *); /* codes of a drawn picture; 0 when the model does not draw */
 int engine_picture_side(const struct engine *);   /* width and height of a drawn picture in pixels; 0 likewise */
+/* Whether a request and a seed give the same bytes alone and among others (--batch-invariant). */
+bool engine_batch_invariant(const struct engine *);
 int engine_seen_rows(const struct engine *);      /* positions that a seen picture takes; 0 when the model does not see */
 /* Tells the checkpoint from others, by samples of its weights too (checkpoint_digest). Reads files: not for every request. */
 void engine_digest(const struct engine *, uint8_t digest[SHA256_BYTES]);

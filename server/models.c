@@ -18,9 +18,10 @@ static json_t *model_json(const struct server *server)
 {
     const struct engine *engine = server_engine(server);
     bool sees = engine_config(engine)->kind >= MODEL_LLAVA, draws = engine_picture_tokens(engine) > 0;
-    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:i, s:{s:o, s:o}}", "id", server->model_name, "object",
+    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:i, s:b, s:{s:o, s:o}}", "id", server->model_name, "object",
                              "model", "created", (json_int_t)server->created, "owned_by", "vargpt",
-                             "max_model_len", engine_context(engine), "architecture", "input_modalities",
+                             "max_model_len", engine_context(engine), "batch_invariant",
+                             engine_batch_invariant(engine), "architecture", "input_modalities",
                              modalities(sees), "output_modalities", modalities(draws));
     if (draws)
         json_object_set_new(json, "picture_side", json_integer(engine_picture_side(engine)));

@@ -43,6 +43,8 @@ THEIRS = {
     "pthread.h": ["base/", "cpu/thread_pool.c", "engine/engine", "server/", "cli/"],
     "immintrin.h": ["cpu/"],
     "cuda_": ["cuda/"],
+    "cublasLt.h": ["cuda/"],
+    "cudnn_graph.h": ["cuda/"],
     "ucontext.h": ["cuda/emulator/"],
     "sanitizer/": ["cuda/emulator/"],
     "dlfcn.h": ["cuda/"],
@@ -56,7 +58,7 @@ SYSTEM = set("""assert ctype errno fcntl float getopt inttypes limits locale mal
     sys/time sys/types sys/un sys/wait termios""".split())
 
 # The C++ library's, for the emulator alone.
-CXX = set("atomic map mutex string vector".split())
+CXX = set("atomic map mutex new string vector".split())
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

@@ -35,6 +35,9 @@ void emulator_run_dry(void);
 /* Kernels run so far. */
 unsigned long emulator_launches(void);
 
+/* Products and convolutions given to the stand-ins of cuBLASLt and cuDNN so far. */
+unsigned long emulator_library_calls(void);
+
 #ifdef __cplusplus
 }
 #endif

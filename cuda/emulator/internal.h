@@ -19,6 +19,29 @@ void shared_begin_block();
 void shared_end_block(); /* checks the guards */
 void shared_release();
 
+/* runtime.cpp: ends the program unless these bytes lie in device memory, aligned so. */
+void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
+                          size_t alignment);
+
+/* loader.cpp: objects that a library handed out. Asked for one that is not alive, or of another kind, they
+ * end the program. */
+void emulated_object_made(const void *object, const char *kind);
+void emulated_object_gone(const void *object, const char *kind, const char *call);
+void emulated_need_object(const void *object, const char *kind, const char *call);
+
+/* Libraries that have stand-ins; a list of functions ends with one that has no name. */
+struct emulated_function {
+    const char *name;
+    void *address;
+};
+struct emulated_library {
+    const char *file;
+    const struct emulated_function *function;
+};
+extern const struct emulated_library emulated_cublas_lt, emulated_cudnn;
+/* Counts a product or convolution; emulator_library_calls(). */
+void emulated_count_library_call();
+
 enum { MOST_THREADS = 1024, MOST_SHARED = 48 << 10 };
 
 #endif

@@ -200,6 +200,19 @@ static const struct region *find_region(const void *memory, size_t bytes)
     return &after->second;
 }
 
+void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
+                          size_t alignment)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    char *p = (char *)memory;
+    auto region = regions.upper_bound(p);
+    if (region == regions.begin() || !(--region)->second.device ||
+        p + bytes > region->first + region->second.bytes)
+        emulated_fail("%s: %s, %zu bytes at %p, is not device memory", call, what, bytes, memory);
+    if ((uintptr_t)memory % alignment)
+        emulated_fail("%s: %s at %p is not aligned to %zu bytes", call, what, memory, alignment);
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     return take(memory, bytes, true);

@@ -77,6 +77,20 @@ void launch_linear_fast(cudaStream_t, struct matrix_view out, struct matrix_view
 void launch_conv_fast(cudaStream_t, struct matrix_view out, const float *picture, struct picture_shape,
                       struct weight_view, const float *bias);
 
+/* ---- around.cu: what stands around a library's product ---- */
+/* x rounded to BF16 or F16 (beyond F16's range: to its largest numbers); cols a multiple of 8; to: dense,
+ * 16-byte aligned */
+void launch_round_rows(cudaStream_t, uint16_t *to, enum dtype, struct matrix_view x);
+/* The same of a picture's pixels, `rows` of them in lines of shape.out_width, doubled and with zeros around
+ * as the shape says, which has a kernel of 1 and a step of 1. */
+void launch_round_picture(cudaStream_t, uint16_t *to, enum dtype, const float *picture, struct picture_shape,
+                          int rows);
+/* out = from (BF16 or F16, dense, 16-byte aligned) * scale + bias (may be NULL); cols a multiple of 4 */
+void launch_widen_rows(cudaStream_t, struct matrix_view out, const uint16_t *from, enum dtype, float scale,
+                       const float *bias);
+/* in place */
+void launch_activate(cudaStream_t, struct matrix_view x, int activation);
+
 /* ---- attention.cu ---- */
 /* Spans of one row are split over their context; the blocks of the others walk it. Both add up in the same
  * order. */

@@ -14,6 +14,7 @@
  * next step's operands on their way to registers meanwhile; 16 multiplications a warp for 8 loads from shared
  * memory, so either may bind. */
 #include "cuda/kernels/blocks.cuh"
+#include "cuda/kernels/fast_types.cuh"
 #include "cuda/kernels/rows_source.cuh"
 
 enum { CHUNK = 512, STEP = 32, PIECES = STEP / 8 }; /* a piece: 8 columns, 16 bytes */
@@ -62,32 +63,8 @@ struct dense {
 
 /* ---- the types ---- */
 
-struct type_bf16 : dense {
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_bf16(low, high);
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_bf16(d, a, b);
-    }
+struct type_bf16 : bf16, dense {
 };
-
-struct f16 {
-    static __device__ __forceinline__ float limit(float v)
-    {
-        return v > 65504.0f ? 65504.0f : v < -65504.0f ? -65504.0f : v; /* NaN stays */
-    }
-    static __device__ __forceinline__ uint32_t pack(float low, float high)
-    {
-        return pack_f16(limit(low), limit(high));
-    }
-    static __device__ __forceinline__ void multiply(float d[4], const uint32_t a[4], const uint32_t b[2])
-    {
-        multiply_f16(d, a, b);
-    }
-};
-
 struct type_f16 : f16, dense {
 };
 struct type_q8_0 : f16, blocks_q8_0 {
@@ -96,16 +73,6 @@ struct type_q4_0 : f16, blocks_q4_0 {
 };
 struct type_q4_1 : f16, blocks_q4_1 {
 };
-
-template <typename T> static __device__ __forceinline__ uint4 pack_piece(const float x[8])
-{
-    uint4 piece;
-    piece.x = T::pack(x[0], x[1]);
-    piece.y = T::pack(x[2], x[3]);
-    piece.z = T::pack(x[4], x[5]);
-    piece.w = T::pack(x[6], x[7]);
-    return piece;
-}
 
 /* d += 32 columns of two weight rows (g, g + 8) and of a row of x, the lane's pieces of each */
 template <typename T>

@@ -111,6 +111,10 @@ void case_linear(struct check *c)
         linear_case(c, type, 33, 4160, 17, ACT_NONE, true, 1);
         linear_case(c, type, 70, 704, 130, ACT_GELU, false, 0);
     }
+    for (int i = 0; i < 40 && c->rows_vary; i++) /* what cuBLASLt takes, and what just misses it */
+        linear_case(c, i % 2 ? DTYPE_BF16 : DTYPE_F16, random_int(c, 30, 140), 8 * random_int(c, 1, 200),
+                    4 * random_int(c, 1, 20) + (i % 9 == 8), (enum activation)(i / 2 % 5), i % 3 != 0,
+                    i % 4 == 3 ? random_int(c, 1, 9) : 8 * (i % 3));
 }
 
 /* --- table rows --- */

@@ -1,6 +1,7 @@
 /* What the cases of check_ops share: random inputs, guarded matrices, comparison. A case makes its input from
  * the seed, runs an operation on backends that differ in threads, and demands: the reference's values within
- * a bound, untouched guards, equal bytes for every thread count and for every row alone. */
+ * a bound, untouched guards, equal bytes for every thread count and (unless rows_vary) for every row alone.
+ */
 #ifndef VARGPT_TESTS_OPS_CHECK_H
 #define VARGPT_TESTS_OPS_CHECK_H
 
@@ -17,6 +18,7 @@ struct check {
     const char *only;                        /* operation asked for, or NULL */
     uint64_t random;                         /* state of random_next */
     bool fast;                               /* products round x to the weight's 16 bits */
+    bool rows_vary;                          /* a row alone need not have the same bits, but as good ones */
     bool rounds_blocks;                      /* products round blocks' weights to F16 */
     int cases, failures;
     char name[120]; /* of the case that runs */
@@ -74,6 +76,8 @@ struct weight *weight_open(struct check *, struct backend *, const struct random
 /* How much of its magnitude a product with such a weight may be off because of what is rounded before it:
  * weights of blocks where they become F16, and x where that is fast. */
 double product_rounding(const struct check *, enum dtype);
+/* The same of a convolution: its result too may be rounded to 16 bits. */
+double conv_rounding(const struct check *, enum dtype);
 
 double *doubles_new(size_t n);
 

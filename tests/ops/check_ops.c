@@ -1,5 +1,6 @@
-/* check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] [--op NAME] [--seed N]
- * [--bench]
+/* check_ops [--device cpu|cuda] [--precision exact|fast] [--batch-invariant on|off] [--level
+ * scalar|avx2|avx512]
+ * [--op NAME] [--seed N] [--bench]
  *
  * Every operation on every CPU level this machine has, or on a graphics card, against the reference of
  * reference.c. With --bench: speeds, at the level given or the best. On an emulated card three backends run
@@ -43,7 +44,7 @@ static const struct {
 
 struct options {
     int level; /* -1: all */
-    bool cuda, fast;
+    bool cuda, fast, rows_vary;
     const char *only;
     uint64_t seed;
     bool bench;
@@ -63,6 +64,10 @@ static bool options_read(struct options *o, int argc, char **argv)
         } else if (value && !strcmp(argv[i], "--precision")) {
             o->fast = !strcmp(argv[++i], "fast");
             if (!o->fast && strcmp(argv[i], "exact"))
+                return false;
+        } else if (value && !strcmp(argv[i], "--batch-invariant")) {
+            o->rows_vary = !strcmp(argv[++i], "off");
+            if (!o->rows_vary && strcmp(argv[i], "on"))
                 return false;
         } else if (value && !strcmp(argv[i], "--op")) {
             o->only = argv[++i];
@@ -134,6 +139,7 @@ static int check_level(const struct options *o, enum cpu_level level)
 
 /* The emulator's (cuda/emulator/emulator.h), where it is the card. */
 extern void emulator_set_order(int order) __attribute__((weak));
+extern unsigned long emulator_library_calls(void) __attribute__((weak));
 
 static void set_order(int order)
 {
@@ -156,6 +162,13 @@ static int check_cuda(const struct options *o)
             exit(2);
         }
         cuda_backend_set_fast(device, o->fast);
+        if (o->rows_vary)
+            cuda_backend_use_libraries(device);
+        c.rows_vary |= device->rows_vary;
+        char text[400];
+        cuda_backend_describe(device, text, sizeof text);
+        if (i == 0)
+            printf("%s\n", text);
         c.backend[i] = on_device_open(device, set_order, i);
     }
     c.plain = open_backend(1, CPU_SCALAR);
@@ -163,6 +176,8 @@ static int check_cuda(const struct options *o)
     for (int i = 0; i < CHECK_BACKENDS; i++)
         cuda_backend_close(on_device_close(c.backend[i]));
     cpu_backend_close(c.plain);
+    if (c.rows_vary && emulator_library_calls)
+        printf("%lu products and convolutions by libraries\n", emulator_library_calls());
     return failures;
 }
 
@@ -171,8 +186,8 @@ int main(int argc, char **argv)
     struct options o;
     if (!options_read(&o, argc, argv)) {
         fprintf(stderr,
-                "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--level scalar|avx2|avx512] "
-                "[--op NAME] [--seed N] [--bench]\n");
+                "usage: check_ops [--device cpu|cuda] [--precision exact|fast] [--batch-invariant on|off] "
+                "[--level scalar|avx2|avx512] [--op NAME] [--seed N] [--bench]\n");
         return 2;
     }
     if (o.cuda)

@@ -386,6 +386,10 @@ def test_any_model_name(start):
     assert named.http.get("/v1/models/org%2Fname").json()["id"] == "org/name"
 
 
+def test_models_say_whether_company_matters(fake):
+    assert fake.http.get("/v1/models").json()["data"][0]["batch_invariant"] is True
+
+
 def test_the_model_may_be_left_out(fake):
     assert fake.post("/v1/chat/completions", {"messages": user("x")}).status_code == 200
 

@@ -46,6 +46,15 @@ def test_mixed_requests(monkeypatch):
     server.stop()
 
 
+@pytest.mark.parametrize("libraries, invariant", [("libcublasLt.so.13 libcudnn.so.9", False), ("", True)])
+def test_models_say_whether_company_matters(monkeypatch, libraries, invariant):
+    monkeypatch.setenv("VARGPT_EMULATED_LIBRARIES", libraries)
+    server = start_real(GOLDEN / "tiny-b" / "checkpoint", "--device", "cuda", "--precision", "fast", "--batch-invariant", "off",
+                        program=PROGRAM)
+    assert server.http.get("/v1/models").json()["data"][0]["batch_invariant"] is invariant
+    server.stop()
+
+
 @pytest.mark.parametrize("cache_type", ["bf16", "int8"])
 def test_cache_types(monkeypatch, cache_type):
     texts = []

@@ -1,22 +1,11 @@
 /* The emulated card sees what it should see. What ends a program happens in a child process. */
+#include "expect_end.h"
 #include "mistakes.h"
 
 #include "cuda/emulator/emulator.h"
 
 #include <math.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
 
 enum { N = 64 };
 
@@ -110,36 +99,6 @@ static void do_touch_guarded(int unused)
     (void)unused;
     emulator_guard_memory();
     *(volatile float *)take_device(100) = 1;
-}
-
-/* Runs it in a child and gives what it said; fails unless it was ended by a signal (a sanitizer's exit
- * counts). */
-static void assert_ends(void (*what)(int), int argument, const char *says)
-{
-    int pipe_ends[2], status;
-    char text[8192];
-    size_t length = 0;
-    assert_int_equal(pipe(pipe_ends), 0);
-    fflush(stdout);
-    pid_t child = fork();
-    if (child == 0) {
-        dup2(pipe_ends[1], 2);
-        close(pipe_ends[0]);
-        signal(SIGABRT, SIG_DFL);
-        signal(SIGSEGV, SIG_DFL);
-        what(argument);
-        _exit(0);
-    }
-    close(pipe_ends[1]);
-    for (ssize_t n; (n = read(pipe_ends[0], text + length, sizeof text - 1 - length)) > 0;)
-        length += (size_t)n;
-    text[length] = 0;
-    close(pipe_ends[0]);
-    assert_int_equal(waitpid(child, &status, 0), child);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
-        fail_msg("went on: %s", says);
-    if (!strstr(text, says) && !strstr(text, "AddressSanitizer"))
-        fail_msg("said \"%s\", not \"%s\"", text, says);
 }
 
 static void sees_barriers_not_reached(void **state)
