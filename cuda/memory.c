@@ -8,8 +8,12 @@ bool cuda_check(struct cuda_backend *c, cudaError_t error, const char *what)
 {
     if (error == cudaSuccess)
         return true;
+    bool memory = error == cudaErrorMemoryAllocation;
     if (c->failure.status == STATUS_OK)
-        error_set(&c->failure, STATUS_DEVICE, "cuda: %s: %s", what, cudaGetErrorString(error));
+        error_set(&c->failure, memory ? STATUS_NO_MEMORY : STATUS_DEVICE, "cuda: %s: %s", what,
+                  cudaGetErrorString(error));
+    if (memory)
+        cudaGetLastError(); /* not to be taken for a launch's */
     return false;
 }
 
@@ -160,11 +164,18 @@ void cuda_download(struct backend *be, void *to_host, const void *from, size_t b
         c->handover[c->n_handovers++] = (struct handover){to_host, half_way, bytes};
 }
 
+/* A want of memory may pass: once it was told, all goes on, without the downloads of those operations. */
 enum status cuda_finish(struct backend *be, struct error *err)
 {
     struct cuda_backend *c = cuda_state(be);
     cuda_wait(c);
-    if (c->failure.status != STATUS_OK && err)
+    enum status status = c->failure.status;
+    if (status != STATUS_OK && err)
         *err = c->failure;
-    return c->failure.status;
+    if (status == STATUS_NO_MEMORY && err) {
+        c->failure.status = STATUS_OK;
+        c->n_handovers = 0;
+        cuda_wait(c);
+    }
+    return status;
 }

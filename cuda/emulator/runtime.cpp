@@ -301,6 +301,14 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
     return cudaSuccess;
 }
 
+/* From the given wait on, every one fails. */
+static bool is_lost()
+{
+    static const char *const text = getenv("VARGPT_EMULATOR_LOSE_AFTER");
+    static long left = text ? atol(text) : -1;
+    return left == 0 || (left > 0 && --left == 0);
+}
+
 cudaError_t cudaStreamSynchronize(cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
@@ -310,7 +318,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
         for (auto &entry : regions)
             check_region(entry.first, entry.second);
     }
-    return cudaSuccess;
+    return is_lost() ? answer(cudaErrorLaunchFailure) : cudaSuccess;
 }
 
 /* ---- copies ---- */
@@ -440,6 +448,7 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorLaunchFailure: return "unspecified launch failure";
     }
     return "unknown error";
 }

@@ -63,3 +63,12 @@ def test_cache_types(monkeypatch, cache_type):
         texts.append([text_of(server, prompt) for prompt in PROMPTS])
         server.stop()
     assert texts[0] == texts[1]
+
+
+def test_lost_card_ends_the_program(monkeypatch):
+    monkeypatch.setenv("VARGPT_EMULATOR_LOSE_AFTER", "600")
+    server = start("cuda", monkeypatch)
+    with pytest.raises((httpx.TransportError, AssertionError)):
+        for _ in range(100):
+            text_of(server, PROMPTS[0])
+    assert server.process.wait(60) == 1
