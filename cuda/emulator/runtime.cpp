@@ -305,7 +305,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream)
 static bool is_lost()
 {
     static const char *const text = getenv("VARGPT_EMULATOR_LOSE_AFTER");
-    static long left = text ? atol(text) : -1;
+    static long left = text ? strtol(text, nullptr, 10) : -1;
     return left == 0 || (left > 0 && --left == 0);
 }
 
