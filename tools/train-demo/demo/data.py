@@ -8,6 +8,7 @@ import torch
 
 from . import chat, paths, scenes, texts
 from .hogwild import DEVICE
+from .things import BACKGROUND_NAMES
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -59,6 +60,11 @@ class Set:
             at = ((torch.arange(p) + 0.5) * cells / p).long()
             rows.append(labels[:, at][:, :, at].reshape(n, -1))
         return torch.cat(rows, 1).to(DEVICE)
+
+    def ground_rows(self, indices):
+        """For each picture position the background's number, (N, POSITIONS)."""
+        grounds = torch.tensor([BACKGROUND_NAMES.index(self.specs[i][0]) for i in indices], device=DEVICE)
+        return grounds[:, None].expand(-1, POSITIONS)
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """The language stand-in and the article's three stages: python -m demo.stages NAME.
 
   language  what Vicuna and LLaVA's first training stand for: single questions about pictures, and at every
-            position of a drawing the LLM says which thing belongs there (the helper loss)
+            position of a drawing the LLM says which thing belongs there and what the background is (the helper's losses)
   stage1    the image decoder and its projector learn; everything else is frozen
   stage2    understanding instructions, several turns, refusals; the LLM and the projector from the eye learn
   stage3    generation, understanding and mixed conversations together; all but the eye and the VQVAE learn
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 
 from . import checkpoint, data, evaluate, hogwild, parts, paths, texts
 from .hogwild import DEVICE
-from .things import LABELS
+from .things import BACKGROUND_NAMES, LABELS
 
 INPUTS = ("vargpt_gen.word_embed", "vargpt_gen.pos_start", "vargpt_gen.pos_1LC", "vargpt_gen.lvl_embed",
           "image_gen_projector.")
@@ -34,14 +34,14 @@ class Stage(hogwild.Phase):
     clip = 1.0
     ema = 0.999
     decoder = True          # whether the drawing loss is computed
-    helper = 0.5            # weight of the helper loss
+    helper = 0.5            # weight of the helper's losses
     blind = 0.1             # share of drawings whose LLM rows are noise, so that guidance means something
     evaluate_every = 600.0
 
     def modules(self):
         torch.manual_seed(0)
         words = checkpoint.words()
-        m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS)
+        m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS + len(BACKGROUND_NAMES))
         for stage in self.before:
             if not checkpoint.overlay(m, helper, stage):
                 raise SystemExit(f"{self.name} needs {stage}'s result")
@@ -72,7 +72,7 @@ class Stage(hogwild.Phase):
             if "text" in part and self.name != "stage1":
                 total = total + part["text"]
             if "helper" in part and self.name != "stage1":
-                total = total + self.helper * part["helper"]
+                total = total + self.helper * (part["helper"] + part["ground"])
             if "draw" in part:
                 total = total + part["draw"]
             for k, v in part.items():
@@ -105,8 +105,9 @@ def losses(m, helper, source, batch, decoder, blind, frozen):
     if batch.draws:
         h = h[places].view(len(batch.draws), data.POSITIONS, -1)
         if not frozen:
-            guess = helper(h).float()
-            found["helper"] = F.cross_entropy(guess.transpose(1, 2), source.set.label_rows(batch.draws))
+            things, ground = helper(h).float().transpose(1, 2).split((LABELS, len(BACKGROUND_NAMES)), 1)
+            found["helper"] = F.cross_entropy(things, source.set.label_rows(batch.draws))
+            found["ground"] = F.cross_entropy(ground, source.set.ground_rows(batch.draws))
         if decoder:
             noise = (torch.rand(len(h), 1, 1, device=h.device) < blind).to(h.dtype)
             h = h * (1 - noise) + torch.randn_like(h) * noise
