@@ -159,9 +159,13 @@ static int converse(struct chat *c)
         if (prompts)
             fputs("> ", stdout);
         fflush(stdout);
+        if (prompts)
+            interrupt_wait(
+                STDIN_FILENO); /* a terminal gives a line at a time, so none is in stdin's buffer */
+        bool interrupted = prompts && interrupt_take();
         errno = 0;
-        ssize_t length = getline(&line, &room, stdin);
-        if (length < 0 && interrupt_take()) {
+        ssize_t length = interrupted ? -1 : getline(&line, &room, stdin);
+        if (length < 0 && (interrupted || interrupt_take())) {
             clearerr(stdin);
             fputs(prompts ? "\n" : "", stdout);
             going = prompts;

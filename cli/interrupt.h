@@ -8,5 +8,7 @@
 void interrupt_catch(void);
 /* True once for each mark. */
 bool interrupt_take(void);
+/* Returns when fd can be read or there is a mark, also one from before the call. */
+void interrupt_wait(int fd);
 
 #endif

@@ -99,6 +99,16 @@ def test_ctrl_c_stops_the_reply_only(vargpt):
     assert t.end() == 0
 
 
+def test_ctrl_c_right_after_a_prompt(vargpt):
+    t = Terminal(vargpt, "chat", "-m", vargpt.model, *GREEDY)
+    t.expect(rb"> ")
+    for _ in range(200):  # between the prompt and the read: it must not be lost
+        t.send(b"\x03")
+        t.expect(rb"> ", 20)
+    t.send(b"/quit\n")
+    assert t.end() == 0
+
+
 def test_draw_shows_progress(vargpt):
     t = Terminal(vargpt, "draw", "-m", vargpt.model, "a tree", "-o", "tree.png", "--seed", "1")
     t.expect(rb"\rdrawing \[#*\.*\] +\d+%")
