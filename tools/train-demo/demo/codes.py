@@ -1,4 +1,4 @@
-"""Phase 2: every scene as the VQVAE's codes, and some as it gives them back."""
+"""Phase 2: every scene to be drawn as the VQVAE's codes, and some as it gives them back."""
 
 import multiprocessing as mp
 import os
@@ -24,7 +24,7 @@ def _encode(job):
     name, first, last, redrawn = job
     with torch.no_grad():
         with hogwild.bf16():
-            features = _vae.features(to_tensor(scenes.load(name)[0][first:last]))
+            features = _vae.features(to_tensor(scenes.load(f"{name}-drawn")[0][first:last]))
         tokens = torch.cat(_vae.quantize.encode(features.float())[1], 1)
         pictures = None
         if first < redrawn:
@@ -38,7 +38,7 @@ def build(name, redrawn):
     target = paths.DATA / f"{name}-tokens.npy"
     if target.exists():
         return
-    count = len(scenes.load(name)[2])
+    count = len(scenes.load_specs(name))
     jobs = [(name, i, min(count, i + 100), redrawn) for i in range(0, count, 100)]
     start, found = time.time(), []
     with mp.Pool(2) as pool:

@@ -25,10 +25,13 @@ def pixels(pictures):
 
 
 class Set:
-    """Scenes with all that is known of them. `redrawn` are the first scenes as the VQVAE gives them back."""
+    """Scenes with all that is known of them. `redrawn` are the first of those to be drawn as the VQVAE gives them
+    back."""
 
     def __init__(self, name):
-        self.pictures, self.labels, self.specs = scenes.load(name)
+        self.specs = scenes.load_specs(name)
+        self.pictures, self.labels = scenes.load(name)
+        self.drawn_labels = scenes.load(f"{name}-drawn")[1]
         self.pool = texts.Pool(self.specs)
         self.tokens = self._maybe(f"{name}-tokens.npy")
         self.redrawn = self._maybe(f"{name}-redrawn.npy")
@@ -38,19 +41,21 @@ class Set:
         return np.load(paths.DATA / file, mmap_mode="r") if (paths.DATA / file).exists() else None
 
     def look(self, r, indices, redrawn=0.3):
-        """Pictures as the eye sees them: now and then as the model itself would have drawn them."""
+        """Pictures as the eye sees them, now and then as the model itself would have drawn them, and their labels."""
         out = np.empty((len(indices),) + self.pictures.shape[1:], np.uint8)
+        labels = np.empty((len(indices),) + self.labels.shape[1:], np.int64)
         for k, i in enumerate(indices):
             own = self.redrawn is not None and i < len(self.redrawn) and r.random() < redrawn
             out[k] = self.redrawn[i] if own else self.pictures[i]
-        return pixels(out)
+            labels[k] = self.drawn_labels[i] if own else self.labels[i]
+        return pixels(out), torch.from_numpy(labels)
 
     def codes(self, indices):
         return torch.from_numpy(self.tokens[np.asarray(indices)].astype(np.int64)).to(DEVICE)
 
     def label_rows(self, indices):
         """For each picture position which thing is there, (N, POSITIONS); scale 0 has the largest thing."""
-        labels = torch.from_numpy(self.labels[np.asarray(indices)].astype(np.int64))
+        labels = torch.from_numpy(self.drawn_labels[np.asarray(indices)].astype(np.int64))
         n, cells = len(labels), labels.shape[1]
         flat = labels.view(n, -1)
         counts = torch.zeros(n, int(flat.max()) + 1, dtype=torch.long).scatter_add_(1, flat, torch.ones_like(flat))

@@ -82,7 +82,7 @@ def drawing_score(m, words, count=64, file=None, **sampling):
 def looking_score(m, words, count):
     """Captions, colours and yes/no questions on unseen scenes."""
     unseen, r = data.Set("unseen"), random.Random(0)
-    pixels = unseen.look(r, range(count), 0.0)
+    pixels = unseen.look(r, range(count), 0.0)[0]
     specs = unseen.specs[:count]
     said = answers(m, words, pixels, texts.LOOK[0])
     exact = [a == texts.caption(s) for a, s in zip(said, specs)]

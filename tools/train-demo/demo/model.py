@@ -10,10 +10,11 @@ import torch.nn.functional as F
 
 from .vae import VAE
 
+
 def attend(q, k, v, mask=None, scale=None):
     """softmax(q·kᵀ·scale)·v; q, k, v (B, heads, N, D), mask broadcast to (B, heads, N, M), true where seen."""
     q, k = q.to(v.dtype), k.to(v.dtype)
-    if q.is_cuda:
+    if q.is_cuda or v.dtype == torch.float32:
         return F.scaled_dot_product_attention(q, k, v, mask, scale=scale)
     # Written out: PyTorch's fused attention runs backwards at a third of this speed in bfloat16 on a CPU.
     scores = q * (q.shape[-1] ** -0.5 if scale is None else scale) @ k.transpose(2, 3)

@@ -2,6 +2,9 @@
 
 A scene's spec is (background, thing, relation, other): relation is None for one thing alone, "frame" for one
 thing inside a frame, or one of things.RELATIONS, read "thing is RELATION other".
+
+Each scene is rendered twice: to be looked at, with sizes and places that vary freely, and to be drawn, with few of
+them. A small model that must guess every pixel's whim spends its strength on that and draws mush.
 """
 
 import io
@@ -86,68 +89,107 @@ class Canvas:
         return picture, labels.reshape(CELLS, CELLS).astype(np.uint8)
 
 
-def scene(rng, spec):
-    """Renders a spec: picture (SIZE, SIZE, 3) u8 and label map (CELLS, CELLS) u8."""
+class Loose:
+    """How scenes to be looked at vary: freely, in shares of the side."""
+
+    shade = 6       # of the background, levels either way
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def size(self, low, high):
+        return self.rng.uniform(low, high)
+
+    def shift(self, most):
+        return self.rng.uniform(-most, most)
+
+    def alone(self):
+        """Size and centre of a thing with nothing beside it."""
+        return self.size(0.62, 0.80), 0.5 + self.shift(0.06), 0.5 + self.shift(0.06)
+
+
+class Tidy(Loose):
+    """How scenes to be drawn vary: one thing alone has two sizes and three places across."""
+
+    shade = 0
+
+    def size(self, low, high):
+        return (low + high) / 2
+
+    def shift(self, most):
+        return 0.0
+
+    def alone(self):
+        return self.rng.choice((0.66, 0.76)), 0.5 + self.rng.choice((-0.0625, 0.0, 0.0625)), 0.5
+
+
+def scene(rng, spec, vary):
+    """Renders a spec: picture (SIZE, SIZE, 3) u8 and label map (CELLS, CELLS) u8; vary is Loose or Tidy."""
     background, a, relation, b = spec
-    colour = np.clip(np.array(BACKGROUNDS[background]) + rng.integers(-6, 7, 3), 0, 255)
+    v = vary(rng)
+    colour = np.clip(np.array(BACKGROUNDS[background]) + rng.integers(-v.shade, v.shade + 1, 3), 0, 255)
     canvas = Canvas(int(c) for c in colour)
-
-    def j():
-        return rng.uniform(-0.03, 0.03)
-
-    def size(low, high):
-        return rng.uniform(low, high)
-
     if relation is None:
-        canvas.put(a, size(0.62, 0.80), 0.5 + 2 * j(), 0.5 + 2 * j())
+        canvas.put(a, *v.alone())
     elif relation == FRAME:
         canvas.frame()
-        canvas.put(a, size(0.50, 0.56), 0.5 + j() / 2, 0.5 + j() / 2)
+        canvas.put(a, v.size(0.50, 0.56), 0.5 + v.shift(0.015), 0.5 + v.shift(0.015))
     elif relation == "on":
-        canvas.put(b, size(0.56, 0.64), 0.5 + j(), 0.68 + j())
-        canvas.put(a, size(0.40, 0.46), 0.5 + j(), 0.25 + j())
+        canvas.put(b, v.size(0.56, 0.64), 0.5 + v.shift(0.03), 0.68 + v.shift(0.03))
+        canvas.put(a, v.size(0.40, 0.46), 0.5 + v.shift(0.03), 0.25 + v.shift(0.03))
     elif relation == "above":
-        canvas.put(a, size(0.42, 0.46), 0.5 + 2 * j(), 0.25)
-        canvas.put(b, size(0.42, 0.46), 0.5 + 2 * j(), 0.75)
+        canvas.put(a, v.size(0.42, 0.46), 0.5 + v.shift(0.06), 0.25)
+        canvas.put(b, v.size(0.42, 0.46), 0.5 + v.shift(0.06), 0.75)
     else:
         xa, xb = (0.25, 0.75) if relation == "left" else (0.75, 0.25)
-        canvas.put(a, size(0.42, 0.46), xa, 0.5 + 2 * j())
-        canvas.put(b, size(0.42, 0.46), xb, 0.5 + 2 * j())
+        canvas.put(a, v.size(0.42, 0.46), xa, 0.5 + v.shift(0.06))
+        canvas.put(b, v.size(0.42, 0.46), xb, 0.5 + v.shift(0.06))
     return canvas.finish()
 
 
 def _render(job):
-    seed, count, unseen = job
+    seed, specs, vary = job
     rng = np.random.default_rng(seed)
-    specs = [random_spec(rng, unseen) for _ in range(count)]
-    pictures, labels = zip(*(scene(rng, s) for s in specs))
-    return np.stack(pictures), np.stack(labels), specs
+    pictures, labels = zip(*(scene(rng, s, vary) for s in specs))
+    return np.stack(pictures), np.stack(labels)
 
 
-def build(name, count, unseen, seed):
-    """Renders a set into data/NAME-{pictures,labels}.npy and -specs.json, unless it is there."""
-    target = paths.DATA / f"{name}-specs.json"
+def render(name, specs, vary, seed):
+    """Renders specs into data/NAME-{pictures,labels}.npy, unless they are there."""
+    target = paths.DATA / f"{name}-labels.npy"
     if target.exists():
         return
-    jobs = [((seed, i), min(500, count - i), unseen) for i in range(0, count, 500)]
+    jobs = [((seed, i), specs[i:i + 500], vary) for i in range(0, len(specs), 500)]
     start, parts = time.time(), []
     with mp.Pool(2) as pool:
         for part in pool.imap(_render, jobs):
             parts.append(part)
-            print(f"\r{name}: {sum(len(p[2]) for p in parts)}/{count} scenes, {time.time() - start:.0f} s", end="")
+            print(f"\r{name}: {sum(len(p[0]) for p in parts)}/{len(specs)} scenes, {time.time() - start:.0f} s", end="")
     print()
     np.save(paths.DATA / f"{name}-pictures.npy", np.concatenate([p[0] for p in parts]))
-    np.save(paths.DATA / f"{name}-labels.npy", np.concatenate([p[1] for p in parts]))
-    partial = target.with_suffix(".partial")
-    partial.write_text(json.dumps([s for p in parts for s in p[2]]))
+    partial = target.with_suffix(".partial.npy")
+    np.save(partial, np.concatenate([p[1] for p in parts]))
     os.replace(partial, target)
 
 
+def build(name, count, unseen, seed):
+    """A set: its specs in data/NAME-specs.json, rendered to be looked at (NAME) and to be drawn (NAME-drawn)."""
+    target = paths.DATA / f"{name}-specs.json"
+    if not target.exists():
+        rng = np.random.default_rng(seed)
+        target.write_text(json.dumps([random_spec(rng, unseen) for _ in range(count)]))
+    specs = load_specs(name)
+    render(name, specs, Loose, seed)
+    render(f"{name}-drawn", specs, Tidy, seed + 10)
+
+
+def load_specs(name):
+    return [tuple(s) for s in json.loads((paths.DATA / f"{name}-specs.json").read_text())]
+
+
 def load(name):
-    """A set as (pictures, mapped from the file; labels; specs)."""
-    return (np.load(paths.DATA / f"{name}-pictures.npy", mmap_mode="r"),
-            np.load(paths.DATA / f"{name}-labels.npy"),
-            [tuple(s) for s in json.loads((paths.DATA / f"{name}-specs.json").read_text())])
+    """Rendered scenes as (pictures, mapped from the file; labels)."""
+    return np.load(paths.DATA / f"{name}-pictures.npy", mmap_mode="r"), np.load(paths.DATA / f"{name}-labels.npy")
 
 
 def sheet(pictures, columns, scale=1):
@@ -164,5 +206,6 @@ if __name__ == "__main__":
     paths.DATA.mkdir(parents=True, exist_ok=True)
     build("train", TRAIN, False, 1)
     build("unseen", UNSEEN, True, 2)
-    sheet(load("train")[0][:96], 12).save(paths.DATA / "train.png")
+    for name in ("train", "train-drawn"):
+        sheet(load(name)[0][:96], 12).save(paths.DATA / f"{name}.png")
     sys.exit(0)

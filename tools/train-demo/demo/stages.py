@@ -34,6 +34,7 @@ class Stage(hogwild.Phase):
     clip = 1.0
     ema = 0.999
     decoder = True          # whether the drawing loss is computed
+    text = 1.0              # weight of the text's loss
     helper = 0.5            # weight of the helper's losses
     blind = 0.1             # share of drawings whose LLM rows are noise, so that guidance means something
     evaluate_every = 600.0
@@ -70,7 +71,7 @@ class Stage(hogwild.Phase):
                 part = losses(self.m["model"], self.m["helper"], self.source, batch, self.decoder, self.blind,
                               frozen=self.name == "stage1")
             if "text" in part and self.name != "stage1":
-                total = total + part["text"]
+                total = total + self.text * part["text"]
             if "helper" in part and self.name != "stage1":
                 total = total + self.helper * (part["helper"] + part["ground"])
             if "draw" in part:
@@ -91,7 +92,7 @@ def losses(m, helper, source, batch, decoder, blind, frozen):
         x = m.embed(batch.ids).float()
         if batch.looks:
             with torch.no_grad():
-                seen = m.vision_tower.vision_model(source.set.look(source.r, batch.looks))[:, 1:]
+                seen = m.vision_tower.vision_model(source.set.look(source.r, batch.looks)[0])[:, 1:]
             x = x.masked_scatter((batch.ids == words.image)[..., None], m.multi_modal_projector(seen).float())
         places = batch.ids == words.place
         if batch.draws:
@@ -143,8 +144,8 @@ class Stage2(Stage):
 
 class Stage3(Stage):
     name, minutes, before = "stage3", 360.0, ("language", "stage1", "stage2")
-    learns, rate_at = LLM + INPUTS + DECODER, 1e-3
-    kinds = ((texts.understanding, 12), (texts.generation, 24), (texts.mixed, 6))
+    learns, rate_at, text, ema = LLM + INPUTS + DECODER, 1e-3, 3.0, 0.997
+    kinds = ((texts.understanding, 20), (texts.generation, 24), (texts.mixed, 6))
 
 
 PHASES = {c.name: c for c in (Language, Stage1, Stage2, Stage3)}

@@ -175,9 +175,9 @@ def question(r, spec):
     colour, a, relation, b = spec
     things = [a] if b is None else [a, b]
     kind = r.random()
-    if kind < 0.34:
+    if kind < 0.30:
         return r.choice(LOOK), caption(spec)
-    if kind < 0.44:
+    if kind < 0.36:
         return r.choice(WHICH_COLOUR), f"The background is {colour}."
     if kind < 0.66:
         if r.random() < 0.5:
@@ -187,7 +187,7 @@ def question(r, spec):
             return r.choice(IS_THERE).format(with_article(r.choice(UNKNOWN_TRAINED))), "No, I do not see that."
         x = r.choice([n for n in NAMES if n not in things])
         return r.choice(IS_THERE).format(named(x)), f"No, I see {told(spec)}."
-    if kind < 0.76:
+    if kind < 0.74:
         if b is None:
             return r.choice(HOW_MANY), f"One: {named(a)}."
         return r.choice(HOW_MANY), f"Two: {named(a)} and {named(b)}."

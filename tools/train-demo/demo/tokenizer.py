@@ -22,7 +22,7 @@ def file():
 def corpus(count):
     """Rendered conversations, and enough of other characters that plain English spells without bytes."""
     r = random.Random(7)
-    pool = texts.Pool(scenes.load("train")[2])
+    pool = texts.Pool(scenes.load_specs("train"))
     for _ in range(count):
         for make in (texts.understanding, texts.generation, texts.mixed):
             for user, pictures, reply in make(r, pool):

@@ -70,7 +70,7 @@ class Judging(hogwild.Phase):
 
     def loss(self, progress, step):
         chosen = sorted(self.r.randrange(len(self.set.specs)) for _ in range(BATCH))
-        x = self.set.look(self.r, chosen, 0.3)
+        x = self.set.look(self.r, chosen, 0.3)[0]
         x = x + 0.15 * torch.rand(1).item() * torch.randn_like(x)
         things, grounds = wanted([self.set.specs[i] for i in chosen])
         with hogwild.bf16():
@@ -82,7 +82,7 @@ class Judging(hogwild.Phase):
     def evaluate(self, averaged, final):
         unseen, r = data.Set("unseen"), random.Random(0)
         specs = unseen.specs[:400]
-        return {kind: round(float(np.mean(right(averaged["judge"], unseen.look(r, range(400), share), specs))), 4)
+        return {kind: round(float(np.mean(right(averaged["judge"], unseen.look(r, range(400), share)[0], specs))), 4)
                 for kind, share in (("scenes", 0.0), ("redrawn", 1.0))}
 
 

@@ -49,13 +49,12 @@ class Vit(hogwild.Phase):
 
     def loss(self, progress, step):
         chosen = sorted(self.r.randrange(len(self.set.specs)) for _ in range(BATCH))
-        x = self.set.look(self.r, chosen)
-        labels = torch.from_numpy(self.set.labels[chosen].astype(np.int64)).to(x.device).view(BATCH, -1)
+        x, labels = self.set.look(self.r, chosen)
         colours = torch.from_numpy(self.colours[chosen]).to(x.device)
         with hogwild.bf16():
             rows = self.m["vit"](x)
             names, ground = self.m["names"](rows[:, 1:]), self.m["ground"](rows[:, 0])
-        named = F.cross_entropy(names.float().flatten(0, 1), labels.flatten())
+        named = F.cross_entropy(names.float().flatten(0, 1), labels.to(x.device).flatten())
         coloured = F.cross_entropy(ground.float(), colours) + F.cross_entropy(
             self.m["ground"](rows[:, 1:].float().mean(1)), colours)
         return named + 0.5 * coloured, {"names": named.item(), "ground": coloured.item()}
@@ -66,9 +65,10 @@ class Vit(hogwild.Phase):
         for kind, share in (("scenes", 0.0), ("redrawn", 1.0)):
             if share and unseen.redrawn is None:
                 continue
-            rows = averaged["vit"](unseen.look(r, range(500), share))
+            x, labels = unseen.look(r, range(500), share)
+            rows = averaged["vit"](x)
             guess = averaged["names"](rows[:, 1:]).argmax(-1).cpu().flatten()
-            labels = torch.from_numpy(unseen.labels[:500].astype(np.int64)).flatten()
+            labels = labels.flatten()
             there = labels > 0
             ground = averaged["ground"](rows[:, 0]).argmax(-1).cpu()
             want = torch.tensor([BACKGROUND_NAMES.index(s[0]) for s in unseen.specs[:500]])

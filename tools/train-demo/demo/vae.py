@@ -5,8 +5,6 @@ import torch.nn as nn
 import torch.nn.functional as F
 
 
-
-
 class ResBlock(nn.Module):
     def __init__(self, cin, cout, groups):
         super().__init__()
