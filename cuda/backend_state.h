@@ -29,7 +29,9 @@ struct cuda_backend {
     bool fast;               /* cuda_backend_set_fast */
     struct blas_lt *blas_lt; /* cuda_backend_use_libraries; NULL: not used */
     struct cudnn *cudnn;
+    struct cuda_backend *aside; /* the second line, once it was asked for */
     cudaStream_t stream;
+    cudaEvent_t place; /* in the stream, for cuda_after */
     struct staging staging;
     struct handover handover[MOST_HANDOVERS];
     int n_handovers;
@@ -66,7 +68,7 @@ void *cuda_scratch(struct cuda_backend *, size_t bytes);
 const void *cuda_stage(struct cuda_backend *, const void *from_host, size_t bytes);
 
 /* memory.c */
-enum status cuda_memory_open(struct cuda_backend *, struct error *);
+bool cuda_memory_open(struct cuda_backend *); /* false, with the failure noted: nothing is lost, close it */
 void cuda_memory_close(struct cuda_backend *);
 void *cuda_alloc(struct backend *, size_t bytes);
 void cuda_free(struct backend *, void *memory);
@@ -74,6 +76,7 @@ size_t cuda_memory_left(struct backend *);
 void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
 enum status cuda_finish(struct backend *, struct error *);
+bool cuda_pending(struct backend *);
 
 /* weight.c */
 enum status cuda_weight_load(struct backend *, struct weight **, const struct host_matrix *, struct error *);

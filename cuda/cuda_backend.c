@@ -8,6 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static enum status cuda_aside(struct backend *, struct backend **out, struct error *);
+static void cuda_after(struct backend *, struct backend *other);
+
 static const struct backend_ops cuda_ops = {
     .name = "cuda",
     .cache_types = 1u << DTYPE_BF16 | 1u << DTYPE_I8,
@@ -17,6 +20,9 @@ static const struct backend_ops cuda_ops = {
     .upload = cuda_upload,
     .download = cuda_download,
     .finish = cuda_finish,
+    .aside = cuda_aside,
+    .after = cuda_after,
+    .pending = cuda_pending,
     .weight_load = cuda_weight_load,
     .weight_free = cuda_weight_free,
     .embed = cuda_embed,
@@ -60,6 +66,61 @@ static void describe(struct cuda_backend *c)
                  (double)p.totalGlobalMem / (1 << 30));
 }
 
+/* ---- lines: a stream each, with its own staging and scratch memory ---- */
+
+static void close_line(struct cuda_backend *c)
+{
+    if (!c)
+        return;
+    if (c->place)
+        cudaEventDestroy(c->place);
+    if (c->stream)
+        cudaStreamDestroy(c->stream);
+    cuda_memory_close(c);
+    free(c);
+}
+
+static enum status open_line(struct cuda_backend **out, int device, struct error *err)
+{
+    struct cuda_backend *c = xcalloc(1, sizeof *c);
+    c->base.op = &cuda_ops;
+    c->device = device;
+    if (cuda_ready(c) &&
+        cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream") &&
+        cuda_check(c, cudaEventCreateWithFlags(&c->place, cudaEventDisableTiming), "making an event") &&
+        cuda_memory_open(c)) {
+        *out = c;
+        return STATUS_OK;
+    }
+    enum status status = error_set(err, STATUS_DEVICE, "%s", c->failure.message);
+    close_line(c);
+    return status;
+}
+
+static enum status cuda_aside(struct backend *be, struct backend **out, struct error *err)
+{
+    struct cuda_backend *c = cuda_state(be);
+    if (!c->aside) {
+        if (open_line(&c->aside, c->device, err))
+            return STATUS_DEVICE;
+        c->aside->base.rows_vary = c->base.rows_vary;
+        c->aside->fast = c->fast;
+        c->aside->blas_lt = c->blas_lt;
+        c->aside->cudnn = c->cudnn;
+    }
+    *out = &c->aside->base;
+    return STATUS_OK;
+}
+
+static void cuda_after(struct backend *be, struct backend *other)
+{
+    struct cuda_backend *c = cuda_state(be), *o = cuda_state(other);
+    if (cuda_ready(c) && cuda_check(c, cudaEventRecord(o->place, o->stream), "an event"))
+        cuda_check(c, cudaStreamWaitEvent(c->stream, o->place, 0), "waiting for an event");
+}
+
+/* ---- opening and closing ---- */
+
 enum status cuda_backend_open(struct backend **out, int device, struct error *err)
 {
     const char *why;
@@ -69,19 +130,9 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
     if (device < 0 || device >= count)
         return error_set(err, STATUS_DEVICE, "cuda: there is no device %d, the last one is %d", device,
                          count - 1);
-    struct cuda_backend *c = xcalloc(1, sizeof *c);
-    c->base.op = &cuda_ops;
-    c->device = device;
-    enum status status = STATUS_OK;
-    if (!cuda_ready(c) ||
-        !cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream"))
-        status = error_set(err, STATUS_DEVICE, "%s", c->failure.message);
-    else
-        status = cuda_memory_open(c, err);
-    if (status != STATUS_OK) {
-        cuda_backend_close(&c->base);
-        return status;
-    }
+    struct cuda_backend *c;
+    if (open_line(&c, device, err))
+        return STATUS_DEVICE;
     describe(c);
     *out = &c->base;
     return STATUS_OK;
@@ -93,14 +144,13 @@ void cuda_backend_close(struct backend *be)
         return;
     struct cuda_backend *c = cuda_state(be);
     cudaSetDevice(c->device);
-    if (c->stream)
-        cudaStreamSynchronize(c->stream);
+    cudaStreamSynchronize(c->stream);
+    if (c->aside)
+        cudaStreamSynchronize(c->aside->stream);
     blas_lt_close(c->blas_lt);
     cudnn_close(c->cudnn);
-    if (c->stream)
-        cudaStreamDestroy(c->stream);
-    cuda_memory_close(c);
-    free(c);
+    close_line(c->aside);
+    close_line(c);
 }
 
 void cuda_backend_set_fast(struct backend *be, bool fast)

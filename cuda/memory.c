@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { STAGING_BYTES = 8 << 20, STAGED_MOST = 1 << 20 }; /* what is larger goes its own way, and waits */
+enum { STAGING_BYTES = 8 << 20, STAGED_MOST = 4 << 20 }; /* what is larger goes its own way, and waits */
 
 bool cuda_check(struct cuda_backend *c, cudaError_t error, const char *what)
 {
@@ -27,14 +27,12 @@ bool cuda_ready(struct cuda_backend *c)
     return c->failure.status == STATUS_OK && cuda_check(c, cudaSetDevice(c->device), "choosing the device");
 }
 
-enum status cuda_memory_open(struct cuda_backend *c, struct error *err)
+bool cuda_memory_open(struct cuda_backend *c)
 {
     struct staging *s = &c->staging;
     s->bytes = STAGING_BYTES;
-    if (!cuda_check(c, cudaHostAlloc((void **)&s->host, s->bytes, cudaHostAllocDefault), "pinned memory") ||
-        !cuda_check(c, cudaMalloc((void **)&s->device, s->bytes), "device memory"))
-        return error_set(err, STATUS_DEVICE, "%s", c->failure.message);
-    return STATUS_OK;
+    return cuda_check(c, cudaHostAlloc((void **)&s->host, s->bytes, cudaHostAllocDefault), "pinned memory") &&
+           cuda_check(c, cudaMalloc((void **)&s->device, s->bytes), "device memory");
 }
 
 void cuda_memory_close(struct cuda_backend *c)
@@ -178,4 +176,13 @@ enum status cuda_finish(struct backend *be, struct error *err)
         cuda_wait(c);
     }
     return status;
+}
+
+bool cuda_pending(struct backend *be)
+{
+    struct cuda_backend *c = cuda_state(be);
+    bool pending = cuda_ready(c) && cudaStreamQuery(c->stream) == cudaErrorNotReady;
+    if (pending)
+        cudaGetLastError(); /* not to be taken for a launch's */
+    return pending;
 }

@@ -1,12 +1,11 @@
 /* One scale of every picture under way: hidden rows -> image decoder, both branches -> codes -> the next map,
- * and the picture when the last scale is done (docs/model.md, section 5). */
+ * and the picture when the last scale is done (docs/model.md, section 5; paint.c). */
 #include "engine/engine_state.h"
 
 #include "base/clock.h"
 #include "base/memory.h"
 #include "base/random.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -28,7 +27,7 @@ static bool guided(const struct sequence *s)
     return s->request->draw.guidance != 0;
 }
 
-static struct tensor feature_map(const struct model *m, const struct drawing *d)
+struct tensor drawing_feature_map(const struct model *m, const struct drawing *d)
 {
     int width = m->decoder.code_width;
     return (struct tensor){d->f_hat, DTYPE_F32, m->vae.side * m->vae.side, width, width};
@@ -175,56 +174,23 @@ static void trace_logits(struct engine *e, const struct drawn *d, struct tensor 
         trace_rows(e, d->sequence, TRACE_UNCOND_LOGITS, scale, tensor_rows(logits, d->uncond, d->n));
 }
 
-/* --- painting --- */
+/* --- from scale to scale --- */
 
-/* Clamps to -1..1; then (x + 1) / 2, and * 255 cut to 8 bits. */
-static void to_bytes(float *rgb, uint8_t *out, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        rgb[i] = rgb[i] > -1 ? (rgb[i] < 1 ? rgb[i] : 1) : -1; /* NaN becomes -1 */
-        out[i] = (uint8_t)((rgb[i] + 1) * 0.5f * 255);
-    }
-}
-
-static void send_picture(struct sequence *s, enum event_type type, const struct picture *picture,
-                         const struct model *m)
+void drawing_send(struct sequence *s, enum event_type type, int scale, const struct picture *picture,
+                  const struct model *m)
 {
     const struct drawing *d = s->drawing;
     sequence_send(s, &(struct event){
                          .type = type,
                          .picture = picture,
                          .picture_index = d->index,
-                         .scale = d->scale,
+                         .scale = scale,
                          .n_scales = m->config.drawing.n_scales,
                          .seed = s->request->draw.seed,
                          .ordinal = picture_ordinal(s),
                          .codes = type == EVENT_PICTURE ? d->codes : NULL,
                          .n_codes = type == EVENT_PICTURE ? (size_t)m->n_positions : 0,
                      });
-}
-
-static void paint(struct engine *e, struct sequence *s, enum event_type type)
-{
-    const struct model *m = e->model;
-    int64_t began = clock_ns() - e->pace.interludes_ns;
-    int side = m->vae.picture_side;
-    size_t n = (size_t)side * (size_t)side * 3, mark = arena_mark(&e->arena);
-    struct tensor rgb = arena_tensor(&e->arena, side * side, 3);
-    float *values = xmalloc(n * sizeof *values);
-    struct picture picture = {side, side, xmalloc(n)};
-    vae_decode(m, &e->arena, feature_map(m, s->drawing), rgb);
-    e->op->download(e->be, values, rgb.data, n * sizeof *values);
-    if (e->op->finish(e->be, NULL) == STATUS_OK) { /* otherwise the step fails as a whole */
-        to_bytes(values, picture.rgb, n);
-        if (s->request->trace && type == EVENT_PICTURE)
-            s->request->trace->on_rows(s->request->trace->context, TRACE_PICTURE, s->drawing->index, values,
-                                       side * side, 3);
-        send_picture(s, type, &picture, m);
-    }
-    picture_release(&picture);
-    free(values);
-    arena_reset(&e->arena, mark);
-    e->pace.paint_ns = clock_ns() - e->pace.interludes_ns - began;
 }
 
 /* Painting takes long here, and someone waits for his next token: previews are the first to go. */
@@ -236,10 +202,8 @@ static bool chats_would_wait(const struct engine *e)
     return chats && e->pace.paint_ns > patience_ns(e);
 }
 
-/* --- from scale to scale --- */
-
-/* The picture is done: its positions become part of the sequence, and the reply goes on or ends. */
-static void end_drawing(struct engine *e, struct sequence *s)
+/* Its positions become part of the sequence, and the reply goes on or ends. */
+void drawing_end(struct engine *e, struct sequence *s)
 {
     const struct model *m = e->model;
     struct drawing *d = s->drawing;
@@ -268,17 +232,20 @@ static void advance(struct engine *e, struct drawn *d, const int32_t *device_cod
     struct sequence *s = d->sequence;
     struct drawing *drawing = s->drawing;
     bool last = drawing->scale == m->config.drawing.n_scales - 1;
-    vae_add_scale(m, &e->arena, feature_map(m, drawing), device_codes, drawing->scale);
-    trace_rows(e, s, TRACE_FEATURE_MAP, drawing->scale, feature_map(m, drawing));
-    send_picture(s, EVENT_SCALE, NULL, m);
-    if (last)
-        paint(e, s, EVENT_PICTURE);
-    else if (s->request->draw.previews >> drawing->scale & 1 && !chats_would_wait(e))
-        paint(e, s, EVENT_PREVIEW);
-    if (last)
+    if (paint_is_pending(e, s)) /* of the map that is now to change, and its event comes first */
+        paint_collect(e, true);
+    vae_add_scale(m, &e->arena, drawing_feature_map(m, drawing), device_codes, drawing->scale);
+    trace_rows(e, s, TRACE_FEATURE_MAP, drawing->scale, drawing_feature_map(m, drawing));
+    drawing_send(s, EVENT_SCALE, drawing->scale, NULL, m);
+    if (last) {
+        s->state = SEQUENCE_PAINT;
+        paint_begin(e, s, EVENT_PICTURE);
         return;
+    }
+    if (s->request->draw.previews >> drawing->scale & 1 && !chats_would_wait(e))
+        paint_begin(e, s, EVENT_PREVIEW);
     drawing->scale++;
-    image_decoder_next_map(m, &e->arena, feature_map(m, drawing), drawing->scale,
+    image_decoder_next_map(m, &e->arena, drawing_feature_map(m, drawing), drawing->scale,
                            map_of(m, drawing, drawing->scale));
 }
 
@@ -315,13 +282,10 @@ void draw_step(struct engine *e, struct tensor x)
     e->op->download(e->be, chosen, codes, (size_t)cond_rows * sizeof *chosen);
     if (e->op->finish(e->be, NULL) == STATUS_OK) {
         for (int i = 0; i < n; i++) {
-            struct sequence *s = drawn[i].sequence;
-            bool last = s->drawing->scale == m->config.drawing.n_scales - 1;
             settle_codes(e, &drawn[i], chosen + drawn[i].cond, codes + drawn[i].cond);
-            s->n_cached += drawn[i].n_ids + drawn[i].n;
+            drawn[i].sequence->n_cached += drawn[i].n_ids + drawn[i].n;
             advance(e, &drawn[i], codes + drawn[i].cond);
-            if (last)
-                end_drawing(e, s); /* may end s */
+            paint_collect(e, false);
         }
     }
     arena_reset(&e->arena, mark);
@@ -337,10 +301,10 @@ size_t draw_step_arena(const struct engine *e)
     const struct model *m = e->model;
     if (!model_draws(m))
         return 0;
-    size_t rows = 2 * (size_t)e->step_rows, side = (size_t)m->vae.picture_side;
+    size_t rows = 2 * (size_t)e->step_rows;
     size_t own = arena_bytes(rows * (size_t)m->config.llm.hidden) +
                  arena_bytes(rows * (size_t)m->decoder.n_codes) + arena_bytes(rows);
     size_t forward = image_decoder_arena(m, 2 * e->step_rows);
-    size_t paint_bytes = arena_bytes(side * side * 3) + vae_arena(m);
-    return own + (forward > paint_bytes ? forward : paint_bytes);
+    size_t paint = engine_paints_aside(e) ? vae_arena(m) : paint_arena(e);
+    return own + (forward > paint ? forward : paint);
 }

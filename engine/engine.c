@@ -27,8 +27,9 @@ static int count_rows(struct engine *e, const struct pass *pass)
  * failure that is still there after it was told will stay. */
 static void fail_step(struct engine *e, const struct error *error)
 {
-    e->counted.device_lost = e->op->finish(e->be, NULL) != STATUS_OK;
     engine_fail_all(e, error);
+    bool painting_lost = !paint_give_up(e);
+    e->counted.device_lost = e->op->finish(e->be, NULL) != STATUS_OK || painting_lost;
     kv_pool_forget(e->llm_pool);
     seen_pictures_close(e);
     seen_pictures_open(e);
@@ -50,7 +51,8 @@ static void step(struct engine *e)
     }
     for (int i = 0; i < e->n_running; i++)
         e->running[i]->in_pass = false;
-    if (e->op->finish(e->be, &error))
+    paint_collect(e, e->pass.n_planned == 0);
+    if (e->op->finish(e->be, &error) || (e->paint_failed && e->op->finish(e->aside, &error)))
         fail_step(e, &error);
 #ifdef VARGPT_CHECKS
     scheduler_check_pages(e);
@@ -107,6 +109,9 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
         return err->status;
     if (model_text_open(&e->text, e->model->checkpoint, &e->model->config, err))
         return err->status;
+    e->aside = e->be;
+    if (model_draws(e->model) && e->op->aside && e->op->aside(e->be, &e->aside, err))
+        return err->status;
     override_sampling(&e->model->config, o);
     e->context = o->context > 0 ? o->context : e->model->config.llm.context;
     e->step_rows = choose_step_rows(e, o->step_rows);
@@ -114,6 +119,7 @@ static enum status open_parts(struct engine *e, const struct engine_options *o, 
     if (engine_open_caches(e, o->cache_bytes, err) || engine_open_work(e, err) || allocate_lists(e, err))
         return err->status;
     seen_pictures_open(e);
+    paint_open(e);
     e->model->between_units = (struct unit_hook){interlude, e};
     if (pthread_create(&e->thread, NULL, engine_main, e))
         return error_set(err, STATUS_NO_MEMORY, "the engine's thread cannot be started");
@@ -168,10 +174,12 @@ void engine_close(struct engine *e)
     for (int i = 0; i < e->n_waiting; i++)
         sequence_fail(e, e->waiting[i], &error);
     seen_pictures_close(e);
+    paint_close(e);
     pass_release(e, &e->pass);
     pass_release(e, &e->interlude);
     batch_release(&e->decoder_batch);
     arena_release(&e->arena);
+    arena_release(&e->paint_arena);
     kv_pool_close(e->llm_pool);
     kv_pool_close(e->decoder_pool);
     model_text_release(&e->text);

@@ -39,7 +39,7 @@ static void find_available(struct engine *e)
 }
 
 /* Working memory: the largest step's, and an interlude's on top of it. */
-static size_t work_bytes(const struct engine *e)
+static size_t step_bytes(const struct engine *e)
 {
     size_t x = arena_bytes((size_t)e->step_rows * (size_t)e->model->config.llm.hidden);
     size_t steps[] = {text_step_arena(e, e->step_rows), x + draw_step_arena(e), encode_step_arena(e)},
@@ -47,6 +47,11 @@ static size_t work_bytes(const struct engine *e)
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
         most = steps[i] > most ? steps[i] : most;
     return most + text_step_arena(e, e->max_sequences);
+}
+
+static size_t work_bytes(const struct engine *e)
+{
+    return step_bytes(e) + (engine_paints_aside(e) ? paint_arena(e) : 0);
 }
 
 /* Of the machine's memory, which is others' too, half of what is left beside the weights; they count as if
@@ -147,7 +152,9 @@ void pass_release(struct engine *e, struct pass *pass)
 enum status engine_open_work(struct engine *e, struct error *err)
 {
     e->memory.work = work_bytes(e);
-    if (arena_open(&e->arena, e->be, e->memory.work, err))
+    if (arena_open(&e->arena, e->be, step_bytes(e), err))
+        return err->status;
+    if (engine_paints_aside(e) && arena_open(&e->paint_arena, e->aside, paint_arena(e), err))
         return err->status;
     if (pass_open(e, &e->pass, e->step_rows, err) || pass_open(e, &e->interlude, e->max_sequences, err))
         return err->status;

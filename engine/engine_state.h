@@ -35,8 +35,10 @@ struct pace {
     int64_t interludes_ns; /* spent on interludes within it */
 };
 
+struct painting;
+
 struct engine {
-    struct backend *be;
+    struct backend *be, *aside; /* the device, and its second line of work; the same where it has none */
     const struct backend_ops *op;
     struct model *model;
     struct model_text text;
@@ -47,7 +49,10 @@ struct engine {
     int max_drawings; /* pictures under way at once: what the image decoder's pool holds */
 
     struct kv_pool *llm_pool, *decoder_pool; /* decoder_pool NULL when the model does not draw */
-    struct arena arena;
+    struct arena arena, paint_arena; /* the latter only with a second line, which uses it */
+    struct painting *painting; /* [n_paintings] of paint.c */
+    int n_paintings;
+    bool paint_failed; /* the second line has; the step is to end */
     struct batch decoder_batch;
     struct pass pass, interlude; /* the step's, and the one between its units */
     bool in_interlude;
@@ -108,9 +113,31 @@ void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for th
 /* draw_step.c: x: the LLM's output */
 bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short, or memory: then it gives up */
 void draw_step(struct engine *, struct tensor x);
+struct tensor drawing_feature_map(const struct model *, const struct drawing *);
+/* An event of a drawing: EVENT_SCALE, or with a picture _PREVIEW or _PICTURE. */
+void drawing_send(struct sequence *, enum event_type, int scale, const struct picture *, const struct model *);
+void drawing_end(struct engine *, struct sequence *); /* its picture was sent; may end the sequence */
 size_t draw_step_arena(const struct engine *);
 size_t encode_step_arena(const struct engine *);
 size_t text_step_arena(const struct engine *, int rows);
+
+/* paint.c: the VAE decodes drawings' maps on the second line */
+static inline bool engine_paints_aside(const struct engine *e)
+{
+    return e->aside != e->be;
+}
+void paint_open(struct engine *);
+void paint_close(struct engine *);
+/* What the sequence's drawing has by now, as an EVENT_PREVIEW, or the last one, an EVENT_PICTURE. Not while another of
+ * its paintings is pending; the map must stay as it is until then. */
+void paint_begin(struct engine *, struct sequence *, enum event_type);
+/* Sends what is painted, and ends those drawings. wait: all that is pending; otherwise nothing while any is. A failure
+ * sets paint_failed. */
+void paint_collect(struct engine *, bool wait);
+bool paint_is_pending(const struct engine *, const struct sequence *);
+void paint_forget(struct engine *, const struct sequence *); /* it is going */
+bool paint_give_up(struct engine *); /* after a failure, when no sequence is left; false: the second line is lost */
+size_t paint_arena(const struct engine *);
 
 /* finish.c: the ends of sequences, events, traces */
 void drawing_drop(struct engine *, struct sequence *); /* gives back what a picture under way has, if there is one */

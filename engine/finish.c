@@ -10,6 +10,7 @@ void drawing_drop(struct engine *e, struct sequence *s)
     struct drawing *d = s->drawing;
     if (!d)
         return;
+    paint_forget(e, s);
     page_table_release(&d->cond, e->decoder_pool);
     page_table_release(&d->uncond, e->decoder_pool);
     e->op->free(e->be, d->f_hat);

@@ -1,6 +1,6 @@
 /* A sequence is one request inside the engine: its ids, pictures, pages and where it stands. Owned by the engine's thread.
  *
- *   QUEUED -> ENCODE -> PREFILL -> TEXT -> IMAGE -> TEXT ...        any -> gone: done, failed or cancelled
+ *   QUEUED -> ENCODE -> PREFILL -> TEXT -> IMAGE -> PAINT -> TEXT ...        any -> gone: done, failed or cancelled
  *
  * ids holds all positions of prompt and reply, whatever stands there; the first n_cached of them are in the LLM's cache.
  * A preempted sequence loses pages and picture rows, keeps ids and codes, and is QUEUED again: prefilling what it has is
@@ -18,6 +18,7 @@ enum sequence_state {
     SEQUENCE_PREFILL, /* ids on their way into the cache */
     SEQUENCE_TEXT,    /* one token a step */
     SEQUENCE_IMAGE,   /* one scale a step */
+    SEQUENCE_PAINT,   /* all scales are there, their picture is under way */
 };
 
 /* Positions whose rows are not token embeddings. */

@@ -250,6 +250,10 @@ static float value_of(const void *data, cudaDataType type, size_t at)
 }
 
 struct product_work : emulated_work {
+    const char *name() const override
+    {
+        return "cublasLtMatmul";
+    }
     struct problem p;
     const void *a, *b;
     float *d;

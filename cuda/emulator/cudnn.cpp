@@ -370,6 +370,10 @@ cudnnStatus_t cudnnBackendGetAttribute(cudnnBackendDescriptor_t from, cudnnBacke
 /* ---- convolutions ---- */
 
 struct convolution_work : emulated_work {
+    const char *name() const override
+    {
+        return "cudnnBackendExecute";
+    }
     struct operation o;
     const uint16_t *x, *w;
     uint16_t *y;

@@ -150,22 +150,25 @@ static inline uint32_t __float_as_uint(float f)
 
 struct emulated_work {
     virtual void run() = 0;
+    virtual const char *name() const = 0; /* for messages */
     virtual ~emulated_work()
     {
     }
 };
-/* Takes the work; it runs when something waits for the stream. */
+/* Takes the work; it runs when something waits for the stream. While the stream is captured the graph gets it. */
 void emulated_enqueue(cudaStream_t, emulated_work *);
+/* The same of a kernel, which emulator_submissions() counts. */
+void emulated_enqueue_kernel(cudaStream_t, emulated_work *);
 
 typedef void emulated_body(void *context);
 void emulated_grid(const char *name, dim3 blocks, dim3 threads, emulated_body *, void *context);
 
 template <typename F> struct emulated_launch : emulated_work {
-    const char *name;
+    const char *kernel;
     dim3 blocks, threads;
-    F body;
+    F body; /* the arguments, by value */
     emulated_launch(const char *name_, dim3 blocks_, dim3 threads_, F body_)
-        : name(name_), blocks(blocks_), threads(threads_), body(body_)
+        : kernel(name_), blocks(blocks_), threads(threads_), body(body_)
     {
     }
     static void call(void *context)
@@ -174,7 +177,11 @@ template <typename F> struct emulated_launch : emulated_work {
     }
     void run() override
     {
-        emulated_grid(name, blocks, threads, call, &body);
+        emulated_grid(kernel, blocks, threads, call, &body);
+    }
+    const char *name() const override
+    {
+        return kernel;
     }
 };
 
@@ -183,7 +190,7 @@ void emulated_start(const char *name, void (*kernel)(Parameters...), dim3 blocks
                     cudaStream_t stream, Arguments... arguments)
 {
     auto body = [=]() { kernel(arguments...); };
-    emulated_enqueue(stream, new emulated_launch<decltype(body)>(name, blocks, threads, body));
+    emulated_enqueue_kernel(stream, new emulated_launch<decltype(body)>(name, blocks, threads, body));
 }
 
 #define LAUNCH(kernel, blocks, threads, stream, ...)                                                         \

@@ -24,7 +24,9 @@ enum emulator_order {
 void emulator_set_order(enum emulator_order);
 
 /* Device memory cannot be touched by the host from now on, except in copies: a dereferenced device pointer
- * faults. To be called before any device memory is taken; also set by the environment's
+ * faults. And what each kernel, copy and library call reads and writes is noted, by allocation: two streams that
+ * touch the same one, at least one of them writing, with neither an event nor a wait between them, end the program
+ * with the names of both. To be called before any device memory is taken; also set by the environment's
  * VARGPT_EMULATOR_GUARD=1. */
 void emulator_guard_memory(void);
 
@@ -35,6 +37,9 @@ void emulator_run_dry(void);
 
 /* Kernels run so far. */
 unsigned long emulator_launches(void);
+
+/* What the host has started so far: kernels one by one, and graphs of them, each counted once. */
+unsigned long emulator_submissions(void);
 
 /* Products and convolutions given to the stand-ins of cuBLASLt and cuDNN so far. */
 unsigned long emulator_library_calls(void);

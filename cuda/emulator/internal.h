@@ -5,7 +5,10 @@
 #include "cuda/emulator/emulate.h"
 #include "cuda/emulator/emulator.h"
 
+#include <map>
+#include <mutex>
 #include <stddef.h>
+#include <vector>
 
 /* "emulated device: MESSAGE" with the running kernel's name, and the end of the program: whatever comes here
  * is a bug of ours that a card would answer with silence or nonsense. */
@@ -13,6 +16,49 @@
 
 /* runtime.cpp: see emulator_run_dry. */
 bool emulated_dry();
+
+/* Over memory and streams; whoever calls what follows has it. */
+extern std::recursive_mutex emulated_lock;
+
+/* Remembers an error for cudaGetLastError, and gives it. */
+cudaError_t emulated_answer(cudaError_t);
+
+/* How much of each stream's work, by the stream's number, has happened before something. */
+typedef std::vector<unsigned long> emulated_clock;
+
+/* Work that touched a piece of memory. */
+struct toucher {
+    unsigned long at; /* its own count in its stream's clock */
+    const char *name;
+};
+
+/* A piece of memory, and who touched it: the last that wrote, and of each stream the last that read since. */
+struct region {
+    char *base; /* what was taken from the system */
+    size_t bytes, mapped;
+    bool device;
+    std::map<int, struct toucher> writer, readers; /* by stream; writer: at most one */
+};
+
+/* runtime.cpp: the region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a
+ * part of it lies in one. */
+struct region *emulated_find_region(const void *memory, size_t bytes);
+/* Whether nobody but kernels and copies may touch device memory: emulator_guard_memory. */
+bool emulated_guarded();
+/* Ends the program where something was written behind a region. */
+void emulated_check_guards();
+
+/* streams.cpp: runs what a stream, or all of them, have to do; the host's clock has it then. */
+void emulated_wait(cudaStream_t);
+void emulated_run_all();
+/* Ends the program while this thread captures a stream: what may not be done then. */
+void emulated_not_in_capture(const char *what);
+
+/* watch.cpp: runs a stream's work. In guarded memory it notes which regions that touches, and ends the program when
+ * another stream's work touched one of them, one of both wrote, and nothing orders them. */
+void watch_run(emulated_work *, int stream, const emulated_clock &);
+/* The work that runs is about to touch this memory (NULL: none of ours), which the host may touch too. */
+void watch_note(const void *memory, size_t bytes, bool writes);
 
 /* shared.cpp: the arrays of the running block. */
 void shared_begin_block();

@@ -1,40 +1,26 @@
-/* Stand-ins for CUDA's runtime calls. A stream is a list of work that runs when something waits for it;
- * device memory is known by address, so that every copy can be checked. */
+/* Stand-ins for CUDA's runtime calls: memory, copies, devices. Memory is known by address, so that every copy can
+ * be checked. Streams are streams.cpp's. */
 #include "cuda/emulator/internal.h"
 
 extern "C" {
 #include "base/memory.h"
 }
 
-#include <map>
-#include <mutex>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <vector>
 
 enum { ALIGNMENT = 256, GUARD = 256, PAGE = 4096 };
 static const size_t DEVICE_BYTES = (size_t)2 << 30, DRY_BYTES = (size_t)80 << 30;
 
-struct region {
-    char *base; /* what was taken from the system */
-    size_t bytes, mapped;
-    bool device;
-};
-
-struct CUstream_st {
-    std::vector<emulated_work *> queue;
-};
-
-static std::recursive_mutex lock;
+std::recursive_mutex emulated_lock;
 static std::map<char *, region> regions; /* by first byte */
-static std::vector<cudaStream_t> streams;
 static size_t device_used;
 static bool guarded, asked_environment;
 static thread_local cudaError_t last_error;
 static thread_local int current_device;
 
-static cudaError_t answer(cudaError_t error)
+cudaError_t emulated_answer(cudaError_t error)
 {
     if (error != cudaSuccess)
         last_error = error;
@@ -48,7 +34,7 @@ void emulator_guard_memory(void)
     guarded = asked_environment = true;
 }
 
-static bool is_guarded()
+bool emulated_guarded()
 {
     if (!asked_environment) {
         const char *text = getenv("VARGPT_EMULATOR_GUARD");
@@ -80,16 +66,6 @@ static size_t device_bytes()
     return emulated_dry() ? DRY_BYTES : DEVICE_BYTES;
 }
 
-static void let_in(bool host_may)
-{
-    if (!is_guarded() || emulated_dry())
-        return;
-    for (auto &entry : regions) {
-        if (entry.second.device)
-            mprotect(entry.second.base, entry.second.mapped, host_may ? PROT_READ | PROT_WRITE : PROT_NONE);
-    }
-}
-
 /* ---- memory ---- */
 
 static bool guard_whole(const char *memory)
@@ -118,23 +94,36 @@ static void check_region(char *memory, const struct region &r)
         emulated_fail("something was written behind %zu bytes of device memory", r.bytes);
 }
 
+static void fill(char *memory, size_t bytes) /* uninitialised: NaNs */
+{
+    const uint32_t word = 0x7fc5a5a5;
+    for (size_t i = 0; i + sizeof word <= bytes; i += sizeof word)
+        memcpy(memory + i, &word, sizeof word);
+}
+
+/* Whole pages, which nobody may touch: watch.cpp lets kernels in. */
+static char *map_memory(struct region *r, size_t bytes)
+{
+    r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
+    void *memory = mmap(nullptr, r->mapped, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return nullptr;
+    if (!emulated_dry())
+        fill((char *)memory, r->mapped);
+    mprotect(memory, r->mapped, PROT_NONE);
+    return r->base = (char *)memory;
+}
+
 static char *take_memory(struct region *r, size_t bytes)
 {
-    if (r->device && (is_guarded() || emulated_dry())) {
-        r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
-        void *memory =
-            mmap(nullptr, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        r->base = memory == MAP_FAILED ? nullptr : (char *)memory;
-        return r->base;
-    }
+    if (r->device && (emulated_guarded() || emulated_dry()))
+        return map_memory(r, bytes);
     r->base = (char *)try_malloc(bytes + ALIGNMENT + GUARD, 1);
     if (!r->base)
         return nullptr;
     char *memory = (char *)(((uintptr_t)r->base + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
-    for (size_t i = 0; i + 4 <= bytes; i += 4) { /* uninitialised: NaNs */
-        const uint32_t word = 0x7fc5a5a5;
-        memcpy(memory + i, &word, sizeof word);
-    }
+    fill(memory, bytes);
     memset(memory + bytes, 0xA5, GUARD);
     ASAN_POISON_MEMORY_REGION(memory + bytes, GUARD);
     ASAN_POISON_MEMORY_REGION(r->base, (size_t)(memory - r->base));
@@ -143,28 +132,28 @@ static char *take_memory(struct region *r, size_t bytes)
 
 static cudaError_t take(void **out, size_t bytes, bool device)
 {
-    std::lock_guard<std::recursive_mutex> hold(lock);
-    struct region r = {nullptr, bytes, 0, device};
+    emulated_not_in_capture("memory taken");
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    struct region r = {nullptr, bytes, 0, device, {}, {}};
     *out = nullptr;
     if (device && bytes > device_bytes() - device_used)
-        return answer(cudaErrorMemoryAllocation);
+        return emulated_answer(cudaErrorMemoryAllocation);
     char *memory = take_memory(&r, bytes);
     if (!memory)
-        return answer(cudaErrorMemoryAllocation);
+        return emulated_answer(cudaErrorMemoryAllocation);
     regions[memory] = r;
     device_used += device ? bytes : 0;
     *out = memory;
     return cudaSuccess;
 }
 
-static void run_all();
-
 static cudaError_t give_back(void *memory, bool device)
 {
-    std::lock_guard<std::recursive_mutex> hold(lock);
+    emulated_not_in_capture("memory freed");
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     if (!memory)
         return cudaSuccess;
-    run_all(); /* as a device does, frees wait for what was started before */
+    emulated_run_all(); /* as a device does, frees wait for what was started before */
     auto found = regions.find((char *)memory);
     if (found == regions.end() || found->second.device != device)
         emulated_fail("frees %p, which is not the beginning of %s memory", memory,
@@ -182,9 +171,7 @@ static cudaError_t give_back(void *memory, bool device)
     return cudaSuccess;
 }
 
-/* The region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a part
- * of it lies in one. */
-static const struct region *find_region(const void *memory, size_t bytes)
+struct region *emulated_find_region(const void *memory, size_t bytes)
 {
     char *p = (char *)memory;
     auto after = regions.upper_bound(p);
@@ -203,7 +190,7 @@ static const struct region *find_region(const void *memory, size_t bytes)
 void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
                           size_t alignment)
 {
-    std::lock_guard<std::recursive_mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     char *p = (char *)memory;
     auto region = regions.upper_bound(p);
     if (region == regions.begin() || !(--region)->second.device ||
@@ -240,85 +227,10 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
     return cudaSuccess;
 }
 
-/* ---- streams ---- */
-
-static void run_stream(cudaStream_t s)
+void emulated_check_guards()
 {
-    if (s->queue.empty())
-        return;
-    let_in(true);
-    std::vector<emulated_work *> queue;
-    queue.swap(s->queue);
-    for (emulated_work *work : queue) {
-        work->run();
-        delete work;
-    }
-    let_in(false);
-}
-
-static void run_all()
-{
-    for (cudaStream_t s : streams)
-        run_stream(s);
-}
-
-static void check_stream(cudaStream_t stream)
-{
-    for (cudaStream_t s : streams) {
-        if (s == stream)
-            return;
-    }
-    emulated_fail("%p is not a stream (the default stream is not used here)", (void *)stream);
-}
-
-void emulated_enqueue(cudaStream_t stream, emulated_work *work)
-{
-    std::lock_guard<std::recursive_mutex> hold(lock);
-    check_stream(stream);
-    stream->queue.push_back(work);
-}
-
-cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
-{
-    std::lock_guard<std::recursive_mutex> hold(lock);
-    if (flags != cudaStreamNonBlocking)
-        emulated_fail("a stream that waits for the default stream");
-    *out = new CUstream_st;
-    streams.push_back(*out);
-    return cudaSuccess;
-}
-
-cudaError_t cudaStreamDestroy(cudaStream_t stream)
-{
-    std::lock_guard<std::recursive_mutex> hold(lock);
-    check_stream(stream);
-    run_stream(stream);
-    for (size_t i = 0; i < streams.size(); i++) {
-        if (streams[i] == stream)
-            streams.erase(streams.begin() + (long)i--);
-    }
-    delete stream;
-    return cudaSuccess;
-}
-
-/* From the given wait on, every one fails. */
-static bool is_lost()
-{
-    static const char *const text = getenv("VARGPT_EMULATOR_LOSE_AFTER");
-    static long left = text ? strtol(text, nullptr, 10) : -1;
-    return left == 0 || (left > 0 && --left == 0);
-}
-
-cudaError_t cudaStreamSynchronize(cudaStream_t stream)
-{
-    std::lock_guard<std::recursive_mutex> hold(lock);
-    check_stream(stream);
-    run_stream(stream);
-    if (own_guards) {
-        for (auto &entry : regions)
-            check_region(entry.first, entry.second);
-    }
-    return is_lost() ? answer(cudaErrorLaunchFailure) : cudaSuccess;
+    for (auto &entry : regions)
+        check_region(entry.first, entry.second);
 }
 
 /* ---- copies ---- */
@@ -332,10 +244,16 @@ struct copy_work : emulated_work {
 
     void run() override
     {
+        watch_note(held ? nullptr : from, bytes, false);
+        watch_note(to, bytes, true);
         if (!emulated_dry())
             memcpy(to, held ? held : from, bytes);
         else if (!to_device)
             memset(to, 0, bytes);
+    }
+    const char *name() const override
+    {
+        return to_device ? "a copy to the card" : "a copy from the card";
     }
     ~copy_work() override
     {
@@ -353,18 +271,22 @@ struct set_work : emulated_work {
         if (!emulated_dry())
             memset(memory, value, bytes);
     }
+    const char *name() const override
+    {
+        return "cudaMemsetAsync";
+    }
 };
 
 static bool on_device(const void *memory, size_t bytes)
 {
-    const struct region *r = find_region(memory, bytes);
+    const struct region *r = emulated_find_region(memory, bytes);
     return r && r->device;
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
                             cudaStream_t stream)
 {
-    std::lock_guard<std::recursive_mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
     if (bytes && (on_device(to, bytes) != to_device || on_device(from, bytes) != from_device))
@@ -375,19 +297,22 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     work->bytes = bytes;
     work->held = nullptr;
     work->to_device = to_device;
-    if (bytes && !from_device && !emulated_dry() && !find_region(from, bytes)) {
+    bool pageable = bytes && !emulated_find_region(from_device ? to : from, bytes);
+    if (pageable)
+        emulated_not_in_capture("a copy of memory that is not pinned");
+    if (pageable && !from_device && !emulated_dry()) {
         work->held = xmalloc(bytes);
         memcpy(work->held, from, bytes);
     }
     emulated_enqueue(stream, work);
-    if (!to_device && !find_region(to, bytes))
-        run_stream(stream); /* into pageable memory: done when the call returns */
+    if (!to_device && pageable)
+        emulated_wait(stream); /* into pageable memory: done when the call returns */
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
-    std::lock_guard<std::recursive_mutex> hold(lock);
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     if (bytes && !on_device(memory, bytes))
         emulated_fail("cudaMemsetAsync of memory that is not the device's");
     set_work *work = new set_work;
@@ -409,13 +334,13 @@ static int count_devices()
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = count_devices();
-    return *count > 0 ? cudaSuccess : answer(cudaErrorNoDevice);
+    return *count > 0 ? cudaSuccess : emulated_answer(cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
     if (device < 0 || device >= count_devices())
-        return answer(cudaErrorInvalidDevice);
+        return emulated_answer(cudaErrorInvalidDevice);
     current_device = device;
     return cudaSuccess;
 }
@@ -423,7 +348,7 @@ cudaError_t cudaSetDevice(int device)
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 {
     if (device < 0 || device >= count_devices())
-        return answer(cudaErrorInvalidDevice);
+        return emulated_answer(cudaErrorInvalidDevice);
     *out = cudaDeviceProp{"emulated", DEVICE_BYTES, 8, 0, 4};
     return cudaSuccess;
 }
@@ -448,6 +373,7 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorNotReady: return "device not ready";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     }
     return "unknown error";

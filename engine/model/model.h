@@ -214,7 +214,7 @@ size_t image_decoder_arena(const struct model *, int rows);
 
 /* f_hat += what the codes (device memory, [p * p]) of a scale stand for. */
 void vae_add_scale(const struct model *, struct arena *, struct tensor f_hat, const int32_t *codes, int scale);
-/* f_hat -> rgb [picture_side^2, 3], before clamping. */
+/* f_hat -> rgb [picture_side^2, 3], before clamping; on the arena's backend, which may be the second line. */
 void vae_decode(const struct model *, struct arena *, struct tensor f_hat, struct tensor rgb);
 /* rgb [picture_side^2, 3] in -1..1 -> f [cells, Cvae]. */
 void vae_encode(const struct model *, struct arena *, struct tensor rgb, struct tensor f);

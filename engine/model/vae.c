@@ -5,10 +5,11 @@
 
 static const float norm_eps = 1e-6f;
 
-/* A picture on its way through a half of the VAE: x holds it, h and y are for what is being made of it. All
- * three are as large as the largest picture on the way. */
+/* A picture on its way through a half of the VAE, on the arena's backend: x holds it, h and y are for what is
+ * being made of it. All three are as large as the largest picture on the way. */
 struct pass {
     const struct model *m;
+    struct backend *be;
     struct tensor x, h, y;
     float *key, *value;
     int side;
@@ -22,11 +23,11 @@ static struct tensor shaped(const struct pass *p, struct tensor buffer, int side
 }
 
 /* out = v(in), where `out` is shaped already; in is side x side. */
-static void convolve_into(const struct model *m, struct tensor out, struct tensor in, int side,
+static void convolve_into(const struct pass *p, struct tensor out, struct tensor in, int side,
                           const struct vae_conv *v, int stride, int upsample)
 {
     struct conv conv = {side, side, v->kernel, stride, upsample, .pad_end_only = stride == 2};
-    m->op->conv2d(m->be, out, in, &conv, v->w, v->bias);
+    p->m->op->conv2d(p->be, out, in, &conv, v->w, v->bias);
 }
 
 /* The same into a buffer; returns the side of what it then holds. */
@@ -35,7 +36,7 @@ static int convolve(const struct pass *p, struct tensor *buffer, struct tensor i
 {
     int out_side = stride == 2 ? side / 2 : side * upsample;
     *buffer = shaped(p, *buffer, out_side, v->out);
-    convolve_into(p->m, *buffer, in, side, v, stride, upsample);
+    convolve_into(p, *buffer, in, side, v, stride, upsample);
     return out_side;
 }
 
@@ -43,7 +44,7 @@ static int convolve(const struct pass *p, struct tensor *buffer, struct tensor i
 static struct pass pass_begin(const struct model *m, struct arena *a, struct tensor picture, int side,
                               const struct vae_conv *v)
 {
-    struct pass p = {.m = m};
+    struct pass p = {.m = m, .be = a->be};
     struct tensor *buffer[] = {&p.x, &p.h, &p.y};
     for (int i = 0; i < 3; i++)
         *buffer[i] = (struct tensor){.data = arena_floats(a, m->vae.buffer_floats), .type = DTYPE_F32};
@@ -56,8 +57,7 @@ static struct pass pass_begin(const struct model *m, struct arena *a, struct ten
 static void normalise(const struct pass *p, struct tensor out, struct tensor in, const struct norm *n,
                       enum activation act)
 {
-    p->m->op->group_norm(p->m->be, out, in, p->m->config.drawing.norm_groups, n->weight, n->bias, norm_eps,
-                         act);
+    p->m->op->group_norm(p->be, out, in, p->m->config.drawing.norm_groups, n->weight, n->bias, norm_eps, act);
 }
 
 static void swap(struct tensor *a, struct tensor *b)
@@ -87,7 +87,7 @@ static void pass_res_block(struct pass *p, const struct res_block *r)
         convolve(p, &p->y, p->x, p->side, &r->shortcut, 1, 1);
         swap(&p->x, &p->y);
     }
-    p->m->op->add(p->m->be, p->x, p->h, NULL);
+    p->m->op->add(p->be, p->x, p->h, NULL);
     model_between_units(p->m);
 }
 
@@ -95,7 +95,7 @@ static void pass_res_block(struct pass *p, const struct res_block *r)
 static void pass_attention(struct pass *p, const struct vae_attention *v)
 {
     const struct backend_ops *op = p->m->op;
-    struct backend *be = p->m->be;
+    struct backend *be = p->be;
     int n = p->side * p->side, c = v->channels;
     struct span span = {0, n, 0, 0};
     const int32_t *iota = p->m->iota;
@@ -147,7 +147,7 @@ void vae_decode(const struct model *m, struct arena *a, struct tensor f_hat, str
             pass_conv(&p, &half->level[l].resample, 1, 2);
     }
     pass_norm_out(&p, half);
-    convolve_into(m, rgb, p.x, p.side, &half->conv_out, 1, 1);
+    convolve_into(&p, rgb, p.x, p.side, &half->conv_out, 1, 1);
     arena_reset(a, mark);
 }
 
@@ -164,7 +164,7 @@ void vae_encode(const struct model *m, struct arena *a, struct tensor rgb, struc
     pass_middle(&p, half);
     pass_norm_out(&p, half);
     pass_conv(&p, &half->conv_out, 1, 1);
-    convolve_into(m, f, p.x, p.side, &m->vae.quant_conv, 1, 1);
+    convolve_into(&p, f, p.x, p.side, &m->vae.quant_conv, 1, 1);
     arena_reset(a, mark);
 }
 

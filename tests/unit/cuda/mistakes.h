@@ -22,6 +22,8 @@ enum mistake {
 
 /* out: 64 floats of device memory; two blocks write them. */
 void start_mistake(cudaStream_t, enum mistake, float *out);
+/* to += from, 64 floats */
+void start_add(cudaStream_t, float *to, const float *from);
 void start_large_block(cudaStream_t, float *out);
 
 #ifdef __cplusplus

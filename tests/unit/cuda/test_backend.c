@@ -27,7 +27,7 @@ static struct backend *open_card(void)
 static void copies_any_size(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {1, 4, 255, 4096, (1 << 20) - 1, 1 << 20, (1 << 20) + 1, 9 << 20};
+    static const size_t sizes[] = {1, 4, 255, 4096, (4 << 20) - 1, 4 << 20, (4 << 20) + 1, 9 << 20};
     enum { SIZES = sizeof sizes / sizeof *sizes, TURNS = 4 };
     struct backend *be = open_card();
     unsigned char *in = xmalloc(9 << 20), *out[TURNS][SIZES];
