@@ -47,6 +47,7 @@ static enum status open_card(struct backend **out, int card, const struct config
     if (status != STATUS_OK)
         return status;
     cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
+    cuda_backend_set_graphs(*out, c->cuda_graphs == CUDA_GRAPHS_ON);
     if (c->batch_invariant == BATCH_INVARIANT_OFF)
         cuda_backend_use_libraries(*out);
     return STATUS_OK;

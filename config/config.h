@@ -27,10 +27,11 @@ enum command {
     COMMAND_COUNT
 };
 
-/* Values of `cpu_level`, `precision`, `batch_invariant`, `cache_type`, `weights`, `log_level` and `show`: places in the lists of words that settings.c gives them. */
+/* Values of `cpu_level`, `precision`, `batch_invariant`, `cuda_graphs`, `cache_type`, `weights`, `log_level` and `show`: places in the lists of words that settings.c gives them. */
 enum cpu_level_setting { CPU_LEVEL_AUTO, CPU_LEVEL_SCALAR, CPU_LEVEL_AVX2, CPU_LEVEL_AVX512 };
 enum precision_setting { PRECISION_AUTO, PRECISION_EXACT, PRECISION_FAST };
 enum batch_invariant_setting { BATCH_INVARIANT_ON, BATCH_INVARIANT_OFF };
+enum cuda_graphs_setting { CUDA_GRAPHS_ON, CUDA_GRAPHS_OFF };
 enum cache_type_setting { CACHE_TYPE_AUTO, CACHE_TYPE_F32, CACHE_TYPE_BF16, CACHE_TYPE_INT8 };
 enum weights_setting { WEIGHTS_FILE, WEIGHTS_INT8, WEIGHTS_INT4 };
 enum log_level_setting { LOG_LEVEL_DEBUG, LOG_LEVEL_INFO, LOG_LEVEL_WARNING, LOG_LEVEL_ERROR, LOG_LEVEL_OFF };
@@ -51,7 +52,7 @@ enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLA
 struct config {
     /* model and machine */
     char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N" */
-    int threads, cpu_level, precision, batch_invariant;
+    int threads, cpu_level, precision, batch_invariant, cuda_graphs;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */

@@ -31,7 +31,8 @@ struct cuda_backend {
     struct cudnn *cudnn;
     struct cuda_backend *aside; /* the second line, once it was asked for */
     cudaStream_t stream;
-    cudaEvent_t place; /* in the stream, for cuda_after */
+    cudaEvent_t place;     /* in the stream, for cuda_after */
+    struct graphs *graphs; /* graphs.c; NULL: passes are not recorded */
     struct staging staging;
     struct handover handover[MOST_HANDOVERS];
     int n_handovers;
@@ -78,6 +79,15 @@ void cuda_download(struct backend *, void *to_host, const void *from, size_t byt
 enum status cuda_finish(struct backend *, struct error *);
 bool cuda_pending(struct backend *);
 
+/* graphs.c */
+void cuda_graphs_open(struct cuda_backend *);
+void cuda_graphs_close(struct cuda_backend *);
+/* Memory that graphs use is going, and they with it; none may be running. */
+void cuda_graphs_forget(struct cuda_backend *);
+bool cuda_is_recording(const struct cuda_backend *);
+enum replay cuda_replay(struct backend *, const struct pass_shape *);
+void cuda_replay_end(struct backend *);
+
 /* weight.c */
 enum status cuda_weight_load(struct backend *, struct weight **, const struct host_matrix *, struct error *);
 void cuda_weight_free(struct backend *, struct weight *);
@@ -97,6 +107,9 @@ void cuda_rope(struct backend *, struct tensor x, int head_dim, const int32_t *p
 void cuda_silu_mul(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
 void cuda_add(struct backend *, struct tensor x, struct tensor y, const float *scale);
 void cuda_kv_write(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+/* For how many splits attention to so many keys is launched: the next power of two, so that a graph lasts a
+ * while. */
+int cuda_splits(int keys);
 void cuda_attention(struct backend *, struct tensor out, struct tensor q, struct kv_layer,
                     const struct row_batch *, enum mask, float scale);
 

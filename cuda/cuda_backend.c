@@ -23,6 +23,8 @@ static const struct backend_ops cuda_ops = {
     .aside = cuda_aside,
     .after = cuda_after,
     .pending = cuda_pending,
+    .replay = cuda_replay,
+    .replay_end = cuda_replay_end,
     .weight_load = cuda_weight_load,
     .weight_free = cuda_weight_free,
     .embed = cuda_embed,
@@ -72,6 +74,7 @@ static void close_line(struct cuda_backend *c)
 {
     if (!c)
         return;
+    cuda_graphs_close(c);
     if (c->place)
         cudaEventDestroy(c->place);
     if (c->stream)
@@ -133,6 +136,7 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
     struct cuda_backend *c;
     if (open_line(&c, device, err))
         return STATUS_DEVICE;
+    cuda_graphs_open(c);
     describe(c);
     *out = &c->base;
     return STATUS_OK;
@@ -156,6 +160,15 @@ void cuda_backend_close(struct backend *be)
 void cuda_backend_set_fast(struct backend *be, bool fast)
 {
     cuda_state(be)->fast = fast;
+}
+
+void cuda_backend_set_graphs(struct backend *be, bool on)
+{
+    struct cuda_backend *c = cuda_state(be);
+    if (!on)
+        cuda_graphs_close(c);
+    else if (!c->graphs)
+        cuda_graphs_open(c);
 }
 
 static void tell_missing(const char *what, const struct error *why)

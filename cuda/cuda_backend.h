@@ -21,6 +21,10 @@ void cuda_backend_close(struct backend *); /* accepts NULL */
  * before the first operation. */
 void cuda_backend_set_fast(struct backend *, bool fast);
 
+/* off: every pass is launched operation by operation. On (the default), passes that repeat are kept as CUDA
+ * graphs. */
+void cuda_backend_set_graphs(struct backend *, bool on);
+
 /* After cuda_backend_set_fast(be, true): products of many rows by cuBLASLt and convolutions by cuDNN, where
  * these libraries can be opened and take the operands. A row's bits depend on what is computed with it then
  * (backend->rows_vary). What cannot be opened is logged, and our own kernels go on computing that. */

@@ -1,5 +1,6 @@
 #include "cuda/backend_state.h"
 
+#include <assert.h>
 #include <string.h>
 
 enum { STAGING_BYTES = 8 << 20, STAGED_MOST = 4 << 20 }; /* what is larger goes its own way, and waits */
@@ -44,6 +45,7 @@ void cuda_memory_close(struct cuda_backend *c)
 
 bool cuda_wait(struct cuda_backend *c)
 {
+    assert(!cuda_is_recording(c));
     if (!cuda_ready(c) || !cuda_check(c, cudaStreamSynchronize(c->stream), "waiting"))
         return false;
     for (int i = 0; i < c->n_handovers; i++)
@@ -57,6 +59,7 @@ bool cuda_wait(struct cuda_backend *c)
 static bool staging_take(struct cuda_backend *c, size_t bytes, size_t *place)
 {
     enum { ALIGNMENT = 256 };
+    assert(!cuda_is_recording(c)); /* the place would be another one in the next pass */
     struct staging *s = &c->staging;
     size_t rounded = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
     if (s->bytes - s->used < rounded && !cuda_wait(c))
@@ -90,8 +93,14 @@ void *cuda_scratch(struct cuda_backend *c, size_t bytes)
 {
     if (bytes <= c->scratch_bytes)
         return c->scratch;
+    if (cuda_is_recording(c)) { /* the same pass ran before, so this does not happen */
+        if (c->failure.status == STATUS_OK)
+            error_set(&c->failure, STATUS_DEVICE, "cuda: scratch memory grew while a pass was recorded");
+        return NULL;
+    }
     bytes = bytes < 2 * c->scratch_bytes ? 2 * c->scratch_bytes : bytes; /* contexts grow step by step */
     cudaFree(c->scratch);                                                /* waits for what still uses it */
+    cuda_graphs_forget(c);
     c->scratch = NULL;
     c->scratch_bytes = 0;
     if (!cuda_check(c, cudaMalloc(&c->scratch, bytes), "scratch memory"))

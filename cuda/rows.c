@@ -116,6 +116,14 @@ void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, stru
     cuda_check_launch(c, "kv_write");
 }
 
+int cuda_splits(int keys)
+{
+    int splits = 1;
+    while (splits < attention_splits(keys))
+        splits *= 2;
+    return splits;
+}
+
 /* How the batch's spans are cut into blocks; the device finds each block's span by the same counts. */
 static void count_blocks(struct attention_shape *s, const struct row_batch *batch, bool fast)
 {
@@ -131,7 +139,7 @@ static void count_blocks(struct attention_shape *s, const struct row_batch *batc
         s->single_rows++;
         most_keys = keys > most_keys ? keys : most_keys;
     }
-    s->single_splits = attention_splits(most_keys);
+    s->single_splits = cuda_splits(most_keys);
 }
 
 void cuda_attention(struct backend *be, struct tensor out, struct tensor q, struct kv_layer kv,

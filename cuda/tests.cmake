@@ -17,19 +17,20 @@ add_executable(count_steps bench/count_steps.c)
 target_link_libraries(count_steps PRIVATE vargpt_engine vargpt_cuda_emulated)
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-foreach(test emulator streams backend libraries)
+foreach(test emulator streams backend libraries passes)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
   target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
   target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)
   add_test(NAME test_cuda_${test} COMMAND test_cuda_${test} WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
 endforeach()
+target_link_libraries(test_cuda_passes PRIVATE vargpt_engine vargpt_cpu)
 
 if(NOT VARGPT_SANITIZE)
   # the whole engine on the emulated card; minutes each
   foreach(set tiny-a tiny-b)
     add_test(NAME verify-${set}-emulated COMMAND vargpt-emulated verify --device cuda tests/golden/${set}
       WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
-    set_tests_properties(verify-${set}-emulated PROPERTIES TIMEOUT 3600)
+    set_tests_properties(verify-${set}-emulated PROPERTIES TIMEOUT 3600 ENVIRONMENT VARGPT_EMULATOR_GUARD=1)
   endforeach()
   # what nvcc makes of the kernels, for one architecture; skipped where there is no nvcc
   find_program(PYTHON3 python3 REQUIRED)

@@ -137,5 +137,6 @@ void cuda_weight_free(struct backend *be, struct weight *w)
     if (!w)
         return;
     cuda_free(be, w->data);
+    cuda_graphs_forget(cuda_state(be));
     free(w);
 }

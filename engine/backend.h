@@ -83,6 +83,20 @@ struct choice_row {
     double u; /* in (0,1) */
 };
 
+/* A pass that may come again: the same operations on the same memory, whose numbers alone are others. Only spans of one
+ * row; their row_batch has device_span. */
+struct pass_shape {
+    const void *memory; /* tells passes on other memory apart: an address that all of them have of their own */
+    int n_rows;
+    int most_keys; /* of the longest context */
+};
+
+enum replay {
+    REPLAY_NOT,     /* call the operations */
+    REPLAY_RECORDS, /* call them, and replay_end after the last */
+    REPLAY_DONE,    /* they run as they were recorded; do not call them */
+};
+
 struct backend_ops {
     const char *name; /* "cpu", "cuda", "cuda-emulated" */
     unsigned cache_types; /* 1 << type of each that a kv_layer may have beside DTYPE_F32 */
@@ -104,6 +118,12 @@ struct backend_ops {
     void (*after)(struct backend *, struct backend *other);
     /* Whether finish() would have to wait. NULL: it never would */
     bool (*pending)(struct backend *);
+
+    /* Passes that repeat, so that a device need not be told each operation again. Between REPLAY_RECORDS and replay_end come
+     * operations on weights and rows only: no memory is taken, given back or copied to or from the host, and nothing
+     * waits. NULL: REPLAY_NOT always. */
+    enum replay (*replay)(struct backend *, const struct pass_shape *);
+    void (*replay_end)(struct backend *);
 
     /* weights. Those of blocks are for embed and linear only */
     enum status (*weight_load)(struct backend *, struct weight **out, const struct host_matrix *, struct error *);

@@ -55,7 +55,7 @@ struct engine {
     bool paint_failed; /* the second line has; the step is to end */
     struct batch decoder_batch;
     struct pass pass, interlude; /* the step's, and the one between its units */
-    bool in_interlude;
+    bool in_interlude; /* or no interlude may begin */
     struct pace pace;
     float *logits_host;            /* [max_sequences, vocab] */
     float *scratch;                /* [vocab] */
@@ -105,11 +105,10 @@ void encode_step(struct engine *);
 void encode_begin(struct sequence *); /* from now on it encodes, or prefills when no picture is left to encode */
 void seen_pictures_open(struct engine *);
 void seen_pictures_close(struct engine *);
-/* text_step.c: input rows, the LLM, text tokens. x: [rows of the batch, H] */
-void fill_rows(struct engine *, struct pass *, struct tensor x);
-void text_step(struct engine *, struct pass *, struct tensor x);
+/* text_step.c */
 bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
-void run_pass(struct engine *, struct pass *); /* both, with the LLM and, for the step's own pass, drawing in it */
+/* Input rows, the LLM, text tokens and, in the step's own pass, drawing. */
+void run_pass(struct engine *, struct pass *);
 /* draw_step.c: x: the LLM's output */
 bool drawing_begin(struct engine *, struct sequence *); /* false when pages are short, or memory: then it gives up */
 void draw_step(struct engine *, struct tensor x);

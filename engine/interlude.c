@@ -69,8 +69,12 @@ void interlude(void *context)
     e->in_interlude = true;
     scheduler_poll(e);
     scheduler_plan_interlude(e);
+    size_t mark =
+        arena_mark(&e->arena); /* always at the same end of it, since passes that repeat do so in place */
+    arena_reset(&e->arena, e->arena.size - text_step_arena(e, e->max_sequences));
     if (e->interlude.n_planned > 0)
         run_pass(e, &e->interlude);
+    arena_reset(&e->arena, mark);
     int64_t end = clock_ns();
     if (e->interlude.n_planned > 0)
         e->pace.text_ns = smoothed(e->pace.text_ns, end - now);

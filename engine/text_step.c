@@ -14,34 +14,56 @@ static struct tensor float_rows(float *data, int rows, int cols)
     return (struct tensor){data, DTYPE_F32, rows, cols, cols};
 }
 
-/* x[row ..] for positions first .. first+n-1, all of them ids or all of them rows of one picture. */
-static void fill_run(struct engine *e, struct pass *pass, const struct sequence *s, struct tensor x, int row,
-                     int n, int first, const struct picture_rows *picture)
+/* Rows that are made from one place: embeddings of tokens, whoever they belong to, or one picture's rows. */
+struct run {
+    const struct picture_rows *picture; /* NULL: tokens */
+    int first, n;
+};
+
+/* What each row of ids is made from: a token, or a row of a picture. */
+static void upload_sources(struct engine *e, struct pass *pass)
 {
-    struct tensor out = tensor_rows(x, row, n);
-    int hidden = e->model->config.llm.hidden;
-    for (int i = 0; i < n; i++)
-        pass->source_host[row + i] = picture ? first + i - picture->first : s->ids[first + i];
-    e->op->upload(e->be, pass->source + row, pass->source_host + row, (size_t)n * sizeof *pass->source);
-    if (picture)
-        e->op->gather(e->be, out, float_rows(picture->rows, picture->n, hidden), pass->source + row);
-    else
-        e->op->embed(e->be, out, e->model->llm.embedding, pass->source + row);
+    for (int i = 0; i < pass->n_planned; i++) {
+        const struct planned *p = &pass->plan[i];
+        for (int k = 0; k < p->n_rows; k++) {
+            int position = p->sequence->n_cached + k;
+            const struct picture_rows *picture =
+                k < p->n_ids ? sequence_picture_at(p->sequence, position) : NULL;
+            pass->source_host[p->first_row + k] = picture        ? position - picture->first
+                                                  : k < p->n_ids ? p->sequence->ids[position]
+                                                                 : 0;
+        }
+    }
+    e->op->upload(e->be, pass->source, pass->source_host, (size_t)pass->batch.n_rows * sizeof *pass->source);
 }
 
-static void fill_ids(struct engine *e, struct pass *pass, const struct planned *p, struct tensor x)
+static void fill_run(struct engine *e, const struct pass *pass, struct tensor x, const struct run *r)
 {
-    const struct sequence *s = p->sequence;
-    int position = s->n_cached, end = position + p->n_ids, row = p->first_row;
-    while (position < end) {
-        const struct picture_rows *picture = sequence_picture_at(s, position);
-        int n = 1;
-        while (position + n < end && sequence_picture_at(s, position + n) == picture)
-            n++;
-        fill_run(e, pass, s, x, row, n, position, picture);
-        position += n;
-        row += n;
+    struct tensor out = tensor_rows(x, r->first, r->n);
+    if (r->n == 0)
+        return;
+    if (r->picture)
+        e->op->gather(e->be, out, float_rows(r->picture->rows, r->picture->n, x.cols),
+                      pass->source + r->first);
+    else
+        e->op->embed(e->be, out, e->model->llm.embedding, pass->source + r->first);
+}
+
+static void fill_ids(struct engine *e, const struct pass *pass, struct tensor x)
+{
+    struct run run = {0};
+    for (int i = 0; i < pass->n_planned; i++) {
+        const struct planned *p = &pass->plan[i];
+        for (int k = 0; k < p->n_ids; k++) {
+            const struct picture_rows *picture = sequence_picture_at(p->sequence, p->sequence->n_cached + k);
+            if (picture != run.picture || p->first_row + k != run.first + run.n) {
+                fill_run(e, pass, x, &run);
+                run = (struct run){picture, p->first_row + k, 0};
+            }
+            run.n++;
+        }
     }
+    fill_run(e, pass, x, &run);
 }
 
 /* The maps of all drawings of this step go through the projector together. */
@@ -76,10 +98,9 @@ static void fill_maps(struct engine *e, const struct pass *pass, struct tensor x
     arena_reset(&e->arena, mark);
 }
 
-void fill_rows(struct engine *e, struct pass *pass, struct tensor x)
+static void fill_rows(struct engine *e, const struct pass *pass, struct tensor x)
 {
-    for (int i = 0; i < pass->n_planned; i++)
-        fill_ids(e, pass, &pass->plan[i], x);
+    fill_ids(e, pass, x);
     if (model_draws(e->model))
         fill_maps(e, pass, x);
 }
@@ -252,9 +273,25 @@ static bool settle_fed(struct engine *e, struct planned *p)
     return true;
 }
 
-void text_step(struct engine *e, struct pass *pass, struct tensor x)
+/* The tokens after the pass's n choosers, whose logits these are. */
+static void choose_tokens(struct engine *e, struct pass *pass, struct tensor logits)
 {
-    int vocab = e->model->config.llm.vocab, n = 0;
+    int n = logits.rows, vocab = logits.cols;
+    e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
+    if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
+        return;
+    for (int i = 0; i < n; i++) {
+        struct sequence *s = pass->chooser[i];
+        if (reply_is_full(e, s)) /* nothing was asked for */
+            sequence_done(e, s, FINISH_LENGTH);
+        else
+            choose_token(e, s, e->logits_host + (size_t)i * (size_t)vocab);
+    }
+}
+
+static void text_step(struct engine *e, struct pass *pass, struct tensor x)
+{
+    int n = 0;
     int32_t *last = pass->source_host + pass->max_rows;
     for (int i = 0; i < pass->n_planned; i++) {
         struct planned *p = &pass->plan[i];
@@ -270,21 +307,62 @@ void text_step(struct engine *e, struct pass *pass, struct tensor x)
     if (n == 0)
         return;
     size_t mark = arena_mark(&e->arena);
-    struct tensor hidden = arena_tensor(&e->arena, n, x.cols), logits = arena_tensor(&e->arena, n, vocab);
+    struct tensor hidden = arena_tensor(&e->arena, n, x.cols);
+    struct tensor logits = arena_tensor(&e->arena, n, e->model->config.llm.vocab);
     e->op->upload(e->be, pass->source + pass->max_rows, last, (size_t)n * sizeof *last);
     e->op->gather(e->be, hidden, x, pass->source + pass->max_rows);
     e->op->linear(e->be, logits, hidden, e->model->llm.head, NULL, ACT_NONE);
-    e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
+    choose_tokens(e, pass, logits);
     arena_reset(&e->arena, mark);
-    if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
-        return;
-    for (int i = 0; i < n; i++) {
-        struct sequence *s = pass->chooser[i];
-        if (reply_is_full(e, s)) /* nothing was asked for */
-            sequence_done(e, s, FINISH_LENGTH);
-        else
-            choose_token(e, s, e->logits_host + (size_t)i * (size_t)vocab);
+}
+
+/* --- passes of nothing but chats' next tokens --- */
+
+static bool is_decode(const struct pass *pass)
+{
+    for (int i = 0; i < pass->n_planned; i++) {
+        const struct planned *p = &pass->plan[i];
+        if (p->n_rows != 1 || p->n_ids != 1 || p->sequence->state != SEQUENCE_TEXT ||
+            p->sequence->n_cached < p->sequence->n_prompt)
+            return false;
     }
+    return true;
+}
+
+static int most_keys(const struct batch *b)
+{
+    int most = 0;
+    for (int i = 0; i < b->n_spans; i++)
+        most = b->span[i].first_position >= most ? b->span[i].first_position + 1 : most;
+    return most;
+}
+
+/* Token embeddings, the LLM, its head: each row ends a sequence's known ids. What differs from one such pass
+ * to the next was uploaded before, so that the backend may keep the operations and repeat them. */
+static void decode_step(struct engine *e, struct pass *pass, struct tensor x)
+{
+    const struct model *m = e->model;
+    struct pass_shape shape = {x.data, x.rows, most_keys(&pass->batch)};
+    size_t mark = arena_mark(&e->arena);
+    bool in_interlude = e->in_interlude;
+    enum replay replay = e->op->replay ? e->op->replay(e->be, &shape) : REPLAY_NOT;
+    e->in_interlude = in_interlude || replay == REPLAY_RECORDS; /* nothing may come in between */
+    if (replay != REPLAY_DONE) {
+        e->op->embed(e->be, x, m->llm.embedding, pass->source);
+        llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
+    }
+    struct tensor logits = arena_tensor(&e->arena, x.rows, m->config.llm.vocab);
+    if (replay != REPLAY_DONE)
+        e->op->linear(e->be, logits, x, m->llm.head, NULL, ACT_NONE);
+    if (replay == REPLAY_RECORDS)
+        e->op->replay_end(e->be);
+    e->in_interlude = in_interlude;
+    for (int i = 0; i < pass->n_planned; i++) {
+        settle_fed(e, &pass->plan[i]);
+        pass->chooser[i] = pass->plan[i].sequence;
+    }
+    choose_tokens(e, pass, logits);
+    arena_reset(&e->arena, mark);
 }
 
 /* Chats have their tokens: while the pass goes on to draw, interludes may bring them the next ones. */
@@ -302,9 +380,14 @@ void run_pass(struct engine *e, struct pass *pass)
     size_t mark = arena_mark(&e->arena);
     struct tensor x = arena_tensor(&e->arena, pass->batch.n_rows, m->config.llm.hidden);
     batch_upload(&pass->batch);
-    fill_rows(e, pass, x);
-    llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
-    text_step(e, pass, x);
+    upload_sources(e, pass);
+    if (is_decode(pass)) {
+        decode_step(e, pass, x);
+    } else {
+        fill_rows(e, pass, x);
+        llm_forward(m, &e->arena, x, kv_pool_layers(e->llm_pool), &pass->batch.rows);
+        text_step(e, pass, x);
+    }
     if (model_draws(m) && pass == &e->pass) {
         release_chats(e);
         draw_step(e, x);

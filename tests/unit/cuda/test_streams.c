@@ -1,5 +1,5 @@
-/* The emulated card's streams, events and graphs: what is ordered runs in order, what is not ends the program, and
- * graphs do again what was captured. What ends a program happens in a child process. */
+/* The emulated card's streams, events and graphs: what is ordered runs in order, what is not ends the
+ * program, and graphs do again what was captured. What ends a program happens in a child process. */
 #include "expect_end.h"
 #include "mistakes.h"
 
@@ -101,11 +101,14 @@ static void sees_hazards(void **state)
     (void)state;
     assert_ends(do_hazard, READ_AFTER_WRITE,
                 "adds on stream 2 reads 256 bytes of device memory that kernels[mistake] on stream 1 wrote");
-    assert_ends(do_hazard, WRITE_AFTER_READ,
-                "on stream 2 writes 256 bytes of device memory that adds on stream 1 read, and no event or wait");
-    assert_ends(do_hazard, WRITE_AFTER_WRITE, "on stream 2 writes 256 bytes of device memory that kernels[mistake]");
+    assert_ends(
+        do_hazard, WRITE_AFTER_READ,
+        "on stream 2 writes 256 bytes of device memory that adds on stream 1 read, and no event or wait");
+    assert_ends(do_hazard, WRITE_AFTER_WRITE,
+                "on stream 2 writes 256 bytes of device memory that kernels[mistake]");
     assert_ends(do_hazard, PINNED,
-                "a copy to the card on stream 2 reads 256 bytes of pinned memory that a copy from the card on stream 1");
+                "a copy to the card on stream 2 reads 256 bytes of pinned memory that a copy from the card "
+                "on stream 1");
     assert_ends(do_hazard, EVENT_TOO_EARLY, "adds on stream 2 reads 256 bytes of device memory");
     assert_ends(do_hazard, IN_GRAPH, "adds on stream 2 reads 256 bytes of device memory");
 }
@@ -214,8 +217,10 @@ static void sees_what_captures_forbid(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sees_hazards), cmocka_unit_test(follows_events),
-        cmocka_unit_test(answers_questions), cmocka_unit_test(replays),
+        cmocka_unit_test(sees_hazards),
+        cmocka_unit_test(follows_events),
+        cmocka_unit_test(answers_questions),
+        cmocka_unit_test(replays),
         cmocka_unit_test(sees_what_captures_forbid),
     };
     emulator_guard_memory();
