@@ -69,8 +69,8 @@ void interlude(void *context)
     e->in_interlude = true;
     scheduler_poll(e);
     scheduler_plan_interlude(e);
-    size_t mark =
-        arena_mark(&e->arena); /* always at the same end of it, since passes that repeat do so in place */
+    size_t mark = arena_mark(&e->arena);
+    /* always at the same end of it: passes that repeat do so in place */
     arena_reset(&e->arena, e->arena.size - text_step_arena(e, e->max_sequences));
     if (e->interlude.n_planned > 0)
         run_pass(e, &e->interlude);

@@ -155,7 +155,8 @@ struct emulated_work {
     {
     }
 };
-/* Takes the work; it runs when something waits for the stream. While the stream is captured the graph gets it. */
+/* Takes the work; it runs when something waits for the stream. While the stream is captured the graph gets
+ * it. */
 void emulated_enqueue(cudaStream_t, emulated_work *);
 /* The same of a kernel, which emulator_submissions() counts. */
 void emulated_enqueue_kernel(cudaStream_t, emulated_work *);

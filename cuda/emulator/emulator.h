@@ -5,8 +5,8 @@
  * card would leave undefined and the emulator can see ends the program with a message: a barrier that some
  * threads do not reach, a lane that is missing from an exchange, a copy outside its memory, a launch that no
  * card would take. What a kernel computes must not depend on the order of its threads, so tests run it in
- * several and compare bytes. With VARGPT_EMULATOR_LOSE_AFTER=N in the environment the N-th wait for a stream, and
- * every one after it, finds that the card was lost. */
+ * several and compare bytes. With VARGPT_EMULATOR_LOSE_AFTER=N in the environment the N-th wait for a stream,
+ * and every one after it, finds that the card was lost. */
 #ifndef VARGPT_CUDA_EMULATOR_EMULATOR_H
 #define VARGPT_CUDA_EMULATOR_EMULATOR_H
 
@@ -24,10 +24,10 @@ enum emulator_order {
 void emulator_set_order(enum emulator_order);
 
 /* Device memory cannot be touched by the host from now on, except in copies: a dereferenced device pointer
- * faults. And what each kernel, copy and library call reads and writes is noted, by allocation: two streams that
- * touch the same one, at least one of them writing, with neither an event nor a wait between them, end the program
- * with the names of both. To be called before any device memory is taken; also set by the environment's
- * VARGPT_EMULATOR_GUARD=1. */
+ * faults. And what each kernel, copy and library call reads and writes is noted, by allocation: two streams
+ * that touch the same one, at least one of them writing, with neither an event nor a wait between them, end
+ * the program with the names of both. To be called before any device memory is taken; also set by the
+ * environment's VARGPT_EMULATOR_GUARD=1. */
 void emulator_guard_memory(void);
 
 /* Everything is checked and counted and nothing done, with 80 GiB of memory that is not there: for what a

@@ -40,8 +40,8 @@ struct region {
     std::map<int, struct toucher> writer, readers; /* by stream; writer: at most one */
 };
 
-/* runtime.cpp: the region that holds [memory, memory + bytes), or NULL when none does; ends the program when only a
- * part of it lies in one. */
+/* runtime.cpp: the region that holds [memory, memory + bytes), or NULL when none does; ends the program when
+ * only a part of it lies in one. */
 struct region *emulated_find_region(const void *memory, size_t bytes);
 /* Whether nobody but kernels and copies may touch device memory: emulator_guard_memory. */
 bool emulated_guarded();
@@ -54,8 +54,8 @@ void emulated_run_all();
 /* Ends the program while this thread captures a stream: what may not be done then. */
 void emulated_not_in_capture(const char *what);
 
-/* watch.cpp: runs a stream's work. In guarded memory it notes which regions that touches, and ends the program when
- * another stream's work touched one of them, one of both wrote, and nothing orders them. */
+/* watch.cpp: runs a stream's work. In guarded memory it notes which regions that touches, and ends the
+ * program when another stream's work touched one of them, one of both wrote, and nothing orders them. */
 void watch_run(emulated_work *, int stream, const emulated_clock &);
 /* The work that runs is about to touch this memory (NULL: none of ours), which the host may touch too. */
 void watch_note(const void *memory, size_t bytes, bool writes);

@@ -1,5 +1,5 @@
-/* Stand-ins for CUDA's runtime calls: memory, copies, devices. Memory is known by address, so that every copy can
- * be checked. Streams are streams.cpp's. */
+/* Stand-ins for CUDA's runtime calls: memory, copies, devices. Memory is known by address, so that every copy
+ * can be checked. Streams are streams.cpp's. */
 #include "cuda/emulator/internal.h"
 
 extern "C" {
@@ -105,8 +105,8 @@ static void fill(char *memory, size_t bytes) /* uninitialised: NaNs */
 static char *map_memory(struct region *r, size_t bytes)
 {
     r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
-    void *memory = mmap(nullptr, r->mapped, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *memory =
+        mmap(nullptr, r->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return nullptr;
     if (!emulated_dry())

@@ -1,6 +1,6 @@
-/* Streams, events and graphs. A stream is a list of work that runs when something waits for it, so that a missing
- * wait is seen; where it waits for an event, the other stream runs up to that first. Clocks say what is ordered
- * (watch.cpp). */
+/* Streams, events and graphs. A stream is a list of work that runs when something waits for it, so that a
+ * missing wait is seen; where it waits for an event, the other stream runs up to that first. Clocks say what
+ * is ordered (watch.cpp). */
 #include "cuda/emulator/internal.h"
 
 #include <atomic>
@@ -244,7 +244,8 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t stream, enum cudaStreamCaptureMo
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     check_stream(stream);
     if (mode != cudaStreamCaptureModeThreadLocal || stream->capture)
-        emulated_fail(stream->capture ? "a stream is captured twice" : "a capture that forbids other threads");
+        emulated_fail(stream->capture ? "a stream is captured twice"
+                                      : "a capture that forbids other threads");
     stream->capture = new CUgraph_st;
     captures++;
     return cudaSuccess;

@@ -1,11 +1,12 @@
 /* Who touches which memory, and in which order.
  *
- * Guarded memory is closed to everybody. While a piece of work runs, its first access to a region faults, and is let
- * in for reading; writing then faults once more. So what is noted is what was touched, whatever the arguments were,
- * by kernels, copies and the stand-ins of libraries alike. When the work has ended its regions are closed again.
+ * Guarded memory is closed to everybody. While a piece of work runs, its first access to a region faults, and
+ * is let in for reading; writing then faults once more. So what is noted is what was touched, whatever the
+ * arguments were, by kernels, copies and the stand-ins of libraries alike. When the work has ended its
+ * regions are closed again.
  *
- * Each piece of work carries a clock: of each stream, how much of it has happened before. Work that touched a region
- * earlier did so in order if the clock has it; otherwise a card may run the two at once. */
+ * Each piece of work carries a clock: of each stream, how much of it has happened before. Work that touched a
+ * region earlier did so in order if the clock has it; otherwise a card may run the two at once. */
 #include "cuda/emulator/internal.h"
 
 #include <signal.h>
@@ -39,10 +40,11 @@ static void check_order(const struct region *r, const std::map<int, struct touch
         int stream = entry.first;
         bool known = (size_t)stream < now.clock->size() && (*now.clock)[(size_t)stream] >= entry.second.at;
         if (!known)
-            emulated_fail("%s on stream %d %s %zu bytes of %s memory that %s on stream %d %s, and no event or wait "
-                          "orders the two",
-                          now.work->name(), now.stream, does, r->bytes, r->device ? "device" : "pinned",
-                          entry.second.name, stream, did);
+            emulated_fail(
+                "%s on stream %d %s %zu bytes of %s memory that %s on stream %d %s, and no event or wait "
+                "orders the two",
+                now.work->name(), now.stream, does, r->bytes, r->device ? "device" : "pinned",
+                entry.second.name, stream, did);
     }
 }
 

@@ -132,7 +132,7 @@ static void refuses_devices(void **state)
 static bool use_card(void)
 {
     enum { ROWS = 3, COLS = 32 };
-    struct backend *be = NULL;
+    struct backend *be = NULL, *aside;
     struct error err = {0};
     struct weight *w = NULL;
     unsigned char blocks[ROWS * 34] = {0};
@@ -142,7 +142,7 @@ static bool use_card(void)
     if (cuda_backend_open(&be, 0, &err))
         return false;
     float *device = be->op->alloc(be, sizeof x);
-    if (!device || be->op->weight_load(be, &w, &m, &err))
+    if (!device || be->op->weight_load(be, &w, &m, &err) || be->op->aside(be, &aside, &err))
         goto out;
     struct tensor all = {device, DTYPE_F32, ROWS, COLS, COLS};
     be->op->upload(be, device, x, sizeof x);
