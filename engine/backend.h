@@ -110,9 +110,9 @@ struct backend_ops {
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
     enum status (*finish)(struct backend *, struct error *);
 
-    /* A second line of work: what is called on it may run beside what is called on the first. It is a backend of its own, with its own
-     * failures and finish(), on the same memory and weights; it is closed with the first. NULL: the device does one thing
-     * after the other. Failure: STATUS_DEVICE or STATUS_NO_MEMORY. */
+    /* A second line of work: what is called on it may run beside what is called on the first. It is a backend of its own,
+     * with its own failures and finish(), on the same memory and weights; it is closed with the first, and asking again gives
+     * the same one. NULL: the device does one thing after the other. Failure: STATUS_DEVICE. */
     enum status (*aside)(struct backend *, struct backend **out, struct error *);
     /* What is called on it from now on comes after what has been called on its other line. NULL where aside is. */
     void (*after)(struct backend *, struct backend *other);
