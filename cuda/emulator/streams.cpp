@@ -95,6 +95,8 @@ static void run_to(struct place);
 
 static void run_next(cudaStream_t s)
 {
+    if (s->queue.empty())
+        emulated_fail("stream %d waits for itself", s->number);
     struct item next = std::move(s->queue.front());
     s->queue.pop_front();
     run_to(next.awaited);

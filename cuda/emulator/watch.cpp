@@ -103,22 +103,31 @@ static void catch_faults()
     sigaction(SIGSEGV, &action, &before);
 }
 
+/* Closes what the running work has touched; it may touch it again. */
+static void leave()
+{
+    for (const struct visit &v : now.visits) {
+        mprotect(v.memory, v.region->mapped, PROT_NONE);
+        note(v.region, v.access == WRITING);
+    }
+    now.visits.clear();
+}
+
 void watch_run(emulated_work *work, int stream, const emulated_clock &clock)
 {
     if (!emulated_guarded() || emulated_dry()) {
         work->run();
         return;
     }
-    catch_faults();
-    now.work = work;
-    now.stream = stream;
-    now.clock = &clock;
+    struct watched outer = {now.work, now.stream, now.clock, {}}; /* work that makes another stream run */
+    if (outer.work)
+        leave();
+    else
+        catch_faults();
+    now = {work, stream, &clock, {}};
     work->run();
-    sigaction(SIGSEGV, &before, nullptr);
-    for (const struct visit &v : now.visits) {
-        mprotect(v.memory, v.region->mapped, PROT_NONE);
-        note(v.region, v.access == WRITING);
-    }
-    now.visits.clear();
-    now.work = nullptr;
+    leave();
+    now = outer;
+    if (!outer.work)
+        sigaction(SIGSEGV, &before, nullptr);
 }
