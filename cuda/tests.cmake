@@ -27,7 +27,7 @@ target_link_libraries(test_cuda_passes PRIVATE vargpt_engine vargpt_cpu)
 
 if(NOT VARGPT_SANITIZE)
   # the whole engine on the emulated card; minutes each
-  foreach(set tiny-a tiny-b)
+  foreach(set tiny-a tiny-b tiny-c)
     add_test(NAME verify-${set}-emulated COMMAND vargpt-emulated verify --device cuda tests/golden/${set}
       WORKING_DIRECTORY ${CMAKE_SOURCE_DIR})
     set_tests_properties(verify-${set}-emulated PROPERTIES TIMEOUT 3600 ENVIRONMENT VARGPT_EMULATOR_GUARD=1)
