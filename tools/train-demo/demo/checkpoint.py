@@ -41,7 +41,9 @@ def config(words):
 
 
 def build(words):
-    """The whole model, freshly initialised but for the eye and the VQVAE, which their phases have trained."""
+    """The whole model, initialised alike each time (what never learns, such as cond, is in no phase's result) but for
+    the eye and the VQVAE, which their phases have trained."""
+    torch.manual_seed(0)
     sizes = {"depth": DEPTH, "width": WIDTH, "var_heads": VAR_HEADS, "codes": 1024, "z": 16, "vae_width": 32,
              "vae_multipliers": (1, 1, 2, 4), "vae_blocks": 1, "phis": 4, "classes": words.draw + 2}
     m = VarGPT(config(words), sizes)

@@ -40,7 +40,6 @@ class Stage(hogwild.Phase):
     evaluate_every = 600.0
 
     def modules(self):
-        torch.manual_seed(0)
         words = checkpoint.words()
         m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS + len(BACKGROUND_NAMES))
         for stage in self.before:
@@ -144,7 +143,8 @@ class Stage2(Stage):
 
 class Stage3(Stage):
     name, minutes, before = "stage3", 360.0, ("language", "stage1", "stage2")
-    learns, rate_at, text, ema = LLM + INPUTS + DECODER, 1e-3, 3.0, 0.997
+    learns, rate_at, ema = LLM + INPUTS + DECODER, 1e-3, 0.997
+    text, helper = 3.0, 1.5
     kinds = ((texts.understanding, 20), (texts.generation, 24), (texts.mixed, 6))
 
 

@@ -67,12 +67,18 @@ def told(spec):
     return f"{named(a)} {TOLD[relation]} {named(b)}"
 
 
+def as_seen(spec):
+    """A scene named as one who looks at it does, from left to right: a picture does not show which way it was asked."""
+    colour, a, relation, b = spec
+    return (colour, b, "left", a) if relation == "right" else tuple(spec)
+
+
 def this_is(spec):
     return f"{'These are' if spec[1] in PLURAL else 'This is'} {told(spec)}"
 
 
 def caption(spec):
-    return f"{this_is(spec)}, with a {spec[0]} background."
+    return f"{this_is(as_seen(spec))}, with a {spec[0]} background."
 
 
 def asked(r, spec, background=0.6):
@@ -172,7 +178,7 @@ def suggestion(r, text):
 
 def question(r, spec):
     """A question about a scene and its answer."""
-    colour, a, relation, b = spec
+    spec = colour, a, relation, b = as_seen(spec)
     things = [a] if b is None else [a, b]
     kind = r.random()
     if kind < 0.30:
@@ -339,8 +345,8 @@ def questions(r, pool):
 
 
 def generation(r, pool):
-    """One drawing; half of them of a single thing."""
-    i = r.choice(pool.singles) if r.random() < 0.25 else r.randrange(len(pool.specs))
+    """One drawing; two fifths of them of a single thing."""
+    i = r.choice(pool.singles) if r.random() < 0.1 else r.randrange(len(pool.specs))
     return [drawing(r, i, pool.specs[i])]
 
 
