@@ -181,11 +181,11 @@ def question(r, spec):
     spec = colour, a, relation, b = as_seen(spec)
     things = [a] if b is None else [a, b]
     kind = r.random()
-    if kind < 0.30:
+    if kind < 0.22:
         return r.choice(LOOK), caption(spec)
-    if kind < 0.36:
+    if kind < 0.26:
         return r.choice(WHICH_COLOUR), f"The background is {colour}."
-    if kind < 0.66:
+    if kind < 0.68:
         if r.random() < 0.5:
             x = r.choice(things)
             return r.choice(IS_THERE).format(named(x)), f"Yes, there {'are' if x in PLURAL else 'is'} {named(x)}."
