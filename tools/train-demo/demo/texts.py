@@ -177,7 +177,8 @@ def suggestion(r, text):
 
 
 def question(r, spec):
-    """A question about a scene and its answer."""
+    """A question about a scene and its answer. What is asked of one thing is answered after saying what is seen: a
+    model of this size compares words with words much sooner than words with pictures."""
     spec = colour, a, relation, b = as_seen(spec)
     things = [a] if b is None else [a, b]
     kind = r.random()
@@ -188,11 +189,10 @@ def question(r, spec):
     if kind < 0.68:
         if r.random() < 0.5:
             x = r.choice(things)
-            return r.choice(IS_THERE).format(named(x)), f"Yes, there {'are' if x in PLURAL else 'is'} {named(x)}."
-        if r.random() < 0.1:
-            return r.choice(IS_THERE).format(with_article(r.choice(UNKNOWN_TRAINED))), "No, I do not see that."
+            return r.choice(IS_THERE).format(named(x)), f"I see {told(spec)}, so yes."
         x = r.choice([n for n in NAMES if n not in things])
-        return r.choice(IS_THERE).format(named(x)), f"No, I see {told(spec)}."
+        words = with_article(r.choice(UNKNOWN_TRAINED)) if r.random() < 0.1 else named(x)
+        return r.choice(IS_THERE).format(words), f"I see {told(spec)}, so no."
     if kind < 0.74:
         if b is None:
             return r.choice(HOW_MANY), f"One: {named(a)}."
@@ -208,7 +208,7 @@ def question(r, spec):
             place = f"{TOLD[relation]} the {b}"
         else:
             place = f"{TOLD_BACKWARD[relation]} the {a}"
-        return r.choice(WHERE).format(x), f"The {x} {verb} {place}."
+        return r.choice(WHERE).format(x), f"I see {told(spec)}: the {x} {verb} {place}."
     return r.choice(EXPLAIN), f"{this_is(spec)}. About the {a}: {THINGS[a][2]}."
 
 
