@@ -14,6 +14,7 @@ int draw_main(int argc, char **argv);
 int tokenize_main(int argc, char **argv);
 int inspect_main(int argc, char **argv);
 int verify_main(int argc, char **argv);
+int compare_main(int argc, char **argv);
 int bench_main(int argc, char **argv);
 int health_main(int argc, char **argv);
 int config_main(int argc, char **argv);

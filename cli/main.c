@@ -13,8 +13,8 @@
 static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
     [COMMAND_SERVE] = serve_main,       [COMMAND_CHAT] = chat_main,       [COMMAND_DRAW] = draw_main,
     [COMMAND_TOKENIZE] = tokenize_main, [COMMAND_INSPECT] = inspect_main, [COMMAND_VERIFY] = verify_main,
-    [COMMAND_BENCH] = bench_main,       [COMMAND_HEALTH] = health_main,   [COMMAND_CONFIG] = config_main,
-    [COMMAND_MAN] = man_main,
+    [COMMAND_COMPARE] = compare_main,   [COMMAND_BENCH] = bench_main,     [COMMAND_HEALTH] = health_main,
+    [COMMAND_CONFIG] = config_main,     [COMMAND_MAN] = man_main,
 };
 
 static enum status open_cpu(struct backend **out, const struct config *c, struct error *err)

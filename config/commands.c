@@ -57,6 +57,15 @@ const struct command_text command_texts[COMMAND_COUNT] = {
             "tokenizer.jsonl) and prints how far off each is, and how far off it may be.",
         .examples =
             "vargpt verify tests/golden/tiny-a tests/golden/tiny-b\n"},
+    [COMMAND_COMPARE] = {.name = "compare", .synopsis = "",
+        .summary = "see what numbers of fewer bits cost",
+        .text =
+            "Computes a text, some drawings and a look at one of them twice: exactly, in float32 on the processor, and as "
+            "--device, --precision, --cache-type and --weights say. Prints how far the distributions of each next token "
+            "and image code are apart (Kullback-Leibler divergence), and how often the likeliest is the same.",
+        .examples =
+            "vargpt compare --cache-type int8\n"
+            "vargpt compare -m ~/VARGPT_LLaVA-v1 --device cuda --weights int4\n"},
     [COMMAND_BENCH] = {.name = "bench", .max_args = 1, .synopsis = "[OPERATION]",
         .summary = "measure this machine, and a model on it",
         .text =

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define ON(command) (1u << COMMAND_##command)
-#define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(BENCH))
+#define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(COMPARE) | ON(BENCH))
 #define MODEL       ((ENGINE & ~ON(VERIFY)) | ON(TOKENIZE) | ON(INSPECT))
 #define DRAWS       (ON(CHAT) | ON(DRAW))
 #define ALL         ((1u << COMMAND_COUNT) - 1)
@@ -173,7 +173,7 @@ const struct setting settings[] = {
      .help = "match no special tokens in the text, as in a person's message"},
     {FIELD(skip_special), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
      .help = "with --decode, leave special tokens out"},
-    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(BENCH), .flag_only = true,
+    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(COMPARE) | ON(BENCH), .flag_only = true,
      .help = "print JSON"},
     {FIELD(example), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(CONFIG), .flag_only = true,
      .help = "print a file with every setting at its default"},
