@@ -105,7 +105,10 @@ def export(folder, stages=STAGES):
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     write("config.json", config(w))
-    write("generation_config.json", {"bos_token_id": w.start, "eos_token_id": w.end, "pad_token_id": w.pad})
+    write("generation_config.json", {
+        "bos_token_id": w.start, "eos_token_id": w.end, "pad_token_id": w.pad,
+        "do_sample": True, "temperature": 0.3, "top_p": 0.9,
+        "image_generation": {"guidance_scale": 1.5, "temperature": 0.5, "top_k": 900, "top_p": 0.96}})
     write("preprocessor_config.json", {
         "crop_size": {"height": 64, "width": 64}, "do_center_crop": True, "do_convert_rgb": True,
         "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": list(data.MEAN),

@@ -96,7 +96,7 @@ def looking_score(m, words, count):
         yes = k % 2 == 0
         x = r.choice(things) if yes else r.choice([n for n in NAMES if n not in things])
         a = answers(m, words, pixels[k:k + 1], f"Is there {texts.named(x)}?")[0]
-        verdicts.append(a.endswith(" yes." if yes else " no."))
+        verdicts.append(a.startswith("Yes" if yes else "No"))
     out["yes_no"] = np.mean(verdicts)
     return {k: round(float(v), 3) for k, v in out.items()}
 
