@@ -121,7 +121,7 @@ static char *server_address(const struct config *c, int port)
 
 static void print_welcome(const struct config *c, const struct cli_engine *e, int port)
 {
-    char device[64], *address = server_address(c, port);
+    char device[128], *address = server_address(c, port);
     const char *model = c->model_name ? c->model_name : engine_config(e->engine)->name;
     struct engine_memory memory = engine_memory(e->engine);
     cli_describe_backend(e->backend, device, sizeof device);

@@ -49,6 +49,13 @@ size_t kv_pool_bytes(struct kv_shape s, size_t pages)
     return 2 * (size_t)s.layers * (data_bytes(s, pages) + scale_bytes(s, pages));
 }
 
+size_t kv_pool_bytes_each(struct backend *be, struct kv_shape s, size_t pages)
+{
+    if (be->op->heads_each)
+        s.heads = be->op->heads_each(be, s.heads);
+    return kv_pool_bytes(s, pages);
+}
+
 /* Layer after layer: keys, values, the keys' scales, the values'. */
 static void place_layers(struct kv_layer *layer, char *memory, struct kv_shape s, size_t pages)
 {
@@ -84,7 +91,7 @@ enum status kv_pool_open(struct kv_pool **out, struct backend *be, struct kv_sha
     size_t bytes = kv_pool_bytes(shape, (size_t)pages);
     struct kv_pool *p = xcalloc(1, sizeof *p);
     p->be = be;
-    p->memory = be->op->alloc(be, bytes);
+    p->memory = be->op->alloc_cache ? be->op->alloc_cache(be, bytes, shape.heads) : be->op->alloc(be, bytes);
     if (!p->memory) {
         free(p);
         return error_set(err, STATUS_NO_MEMORY,
