@@ -182,12 +182,19 @@ template <typename F> struct emulated_launch : emulated_work {
     }
 };
 
+/* Padding would hold what lay on the stack before, old addresses among it. */
+template <typename T> void emulated_look_at(const char *kernel, cudaStream_t stream, T &argument)
+{
+    __builtin_clear_padding(&argument);
+    emulated_check_argument(kernel, stream, &argument, sizeof argument);
+}
+
 template <typename... Parameters, typename... Arguments>
 void emulated_start(const char *name, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
                     cudaStream_t stream, Arguments... arguments)
 {
     emulated_check_stream(name, stream);
-    (emulated_check_argument(name, stream, &arguments, sizeof arguments), ...);
+    (emulated_look_at(name, stream, arguments), ...);
     auto body = [=]() { kernel(arguments...); };
     emulated_enqueue(stream, new emulated_launch<decltype(body)>(name, blocks, threads, body));
 }
