@@ -17,7 +17,7 @@ add_executable(count_steps bench/count_steps.c)
 target_link_libraries(count_steps PRIVATE vargpt_engine vargpt_cuda_emulated)
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-foreach(test emulator backend libraries)
+foreach(test emulator backend libraries group nccl)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
   target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
   target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)
