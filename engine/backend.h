@@ -91,8 +91,9 @@ struct backend_ops {
     /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
-    /* Memory for kv_layers of so many heads each, to be given to kv_write and attention alone: a backend of several
-     * memories may keep some of the heads in each. NULL: alloc. free takes it */
+    /* Memory for kv_layers of so many heads each, whose places in it are multiples of 64 bytes and of heads, to be given
+     * to kv_write and attention alone: a backend of several memories may keep some of the heads in each, so much nearer
+     * to each other. NULL: alloc. free takes it */
     void *(*alloc_cache)(struct backend *, size_t bytes, int heads);
     /* How many of a cache's heads a memory of those keeps at most. NULL: all */
     int (*heads_each)(struct backend *, int heads);

@@ -33,15 +33,15 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* A layer's keys, or its values. */
+/* A layer's keys, or its values. Whole lines a head, so that places divide by heads (backend's alloc_cache). */
 static size_t data_bytes(struct kv_shape s, size_t pages)
 {
-    return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.heads * (size_t)s.head_dim));
+    return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.head_dim)) * (size_t)s.heads;
 }
 
 static size_t scale_bytes(struct kv_shape s, size_t pages)
 {
-    return s.type == DTYPE_I8 ? whole_lines(pages * PAGE_TOKENS * (size_t)s.heads * sizeof(float)) : 0;
+    return s.type == DTYPE_I8 ? whole_lines(pages * PAGE_TOKENS * sizeof(float)) * (size_t)s.heads : 0;
 }
 
 size_t kv_pool_bytes(struct kv_shape s, size_t pages)

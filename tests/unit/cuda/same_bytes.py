@@ -11,7 +11,8 @@ from pathlib import Path
 
 GOLDEN = Path("tests/golden")
 CARDS = ["cuda:0,1", "cuda:2,0,1", "cuda:all"]
-HOW = [["--precision", "exact"], ["--precision", "fast", "--cache-type", "int8", "--weights", "int8"]]
+HOW = [["--precision", "exact"], ["--precision", "fast", "--cache-type", "int8", "--weights", "int8",
+        "--max-sequences", "1", "--context", "1040"]]  # an odd number of pages, of heads with odd sizes
 ENVIRONMENT = {**os.environ, "VARGPT_EMULATED_DEVICES": "4"}
 
 
