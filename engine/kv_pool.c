@@ -33,7 +33,8 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* A layer's keys, or its values. Whole lines a head, so that places divide by heads (backend's alloc_cache). */
+/* A layer's keys, or its values. Whole lines a head, so that places divide by heads (backend's alloc_cache).
+ */
 static size_t data_bytes(struct kv_shape s, size_t pages)
 {
     return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.head_dim)) * (size_t)s.heads;
