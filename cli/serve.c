@@ -142,7 +142,7 @@ static void print_requests(const struct config *c, const struct cli_engine *e, c
 
 static void print_welcome(const struct config *c, const struct cli_engine *e, int port)
 {
-    char device[64], *address = server_address(c, port);
+    char device[128], *address = server_address(c, port);
     const char *model = c->model_name ? c->model_name : engine_config(e->engine)->name;
     struct engine_memory memory = engine_memory(e->engine);
     cli_describe_backend(e->backend, device, sizeof device);

@@ -25,7 +25,8 @@ const struct setting settings[] = {
      .value = "DIR",
      .help = "checkpoint: a Hugging Face directory or a .gguf file; without it, the demo model that comes with the program"},
     {FIELD(device), .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
-     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; auto: a card if there is one that works"},
+     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; cuda:0,1 or cuda:all, several cards that share the model "
+                                "out (needs NCCL); auto: a card if there is one that works"},
     {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
      .words = precisions, .value = "HOW",
      .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},

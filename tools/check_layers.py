@@ -58,7 +58,7 @@ SYSTEM = set("""assert ctype errno fcntl float getopt inttypes limits locale mal
     sys/time sys/types sys/un sys/wait termios""".split())
 
 # The C++ library's, for the emulator alone.
-CXX = set("atomic map mutex new string vector".split())
+CXX = set("atomic deque map memory mutex new string vector".split())
 
 INCLUDE = re.compile(r'^\s*#\s*include\s+(["<])([^">]+)[">]')
 

@@ -19,9 +19,18 @@ void shared_begin_block();
 void shared_end_block(); /* checks the guards */
 void shared_release();
 
-/* runtime.cpp: ends the program unless these bytes lie in device memory, aligned so. */
+/* runtime.cpp: ends the program unless these bytes lie in the device's memory (the current one's), aligned so. */
+void emulated_need_memory_of(int device, const char *call, const char *what, const void *memory, size_t bytes,
+                             size_t alignment);
 void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
                           size_t alignment);
+
+/* runtime.cpp: for what several devices do together. Makes a stream's work run until some of it sets *reached;
+ * the end of the program when there is none that does. */
+void emulated_run_until(cudaStream_t, const bool *reached);
+void emulated_copy_between(int to_device, void *to, int from_device, const void *from, size_t bytes);
+int emulated_device_of(cudaStream_t); /* ends the program when it is no stream */
+int emulated_devices();
 
 /* loader.cpp: objects that a library handed out. Asked for one that is not alive, or of another kind, they
  * end the program. */
@@ -38,7 +47,7 @@ struct emulated_library {
     const char *file;
     const struct emulated_function *function;
 };
-extern const struct emulated_library emulated_cublas_lt, emulated_cudnn;
+extern const struct emulated_library emulated_cublas_lt, emulated_cudnn, emulated_nccl;
 /* Counts a product or convolution; emulator_library_calls(). */
 void emulated_count_library_call();
 

@@ -6,6 +6,7 @@ extern "C" {
 #include "base/memory.h"
 }
 
+#include <deque>
 #include <map>
 #include <mutex>
 #include <stdio.h>
@@ -15,21 +16,24 @@ extern "C" {
 
 enum { ALIGNMENT = 256, GUARD = 256, PAGE = 4096 };
 static const size_t DEVICE_BYTES = (size_t)2 << 30, DRY_BYTES = (size_t)80 << 30;
+enum { HOST = -1 };
 
 struct region {
     char *base; /* what was taken from the system */
     size_t bytes, mapped;
-    bool device;
+    int device; /* HOST: pinned memory */
 };
 
 struct CUstream_st {
-    std::vector<emulated_work *> queue;
+    int device;
+    bool running;
+    std::deque<emulated_work *> queue;
 };
 
 static std::recursive_mutex lock;
 static std::map<char *, region> regions; /* by first byte */
 static std::vector<cudaStream_t> streams;
-static size_t device_used;
+static std::map<int, size_t> device_used;
 static bool guarded, asked_environment;
 static thread_local cudaError_t last_error;
 static thread_local int current_device;
@@ -80,14 +84,27 @@ static size_t device_bytes()
     return emulated_dry() ? DRY_BYTES : DEVICE_BYTES;
 }
 
-static void let_in(bool host_may)
+static void protect(int device, int how)
 {
-    if (!is_guarded() || emulated_dry())
-        return;
     for (auto &entry : regions) {
-        if (entry.second.device)
-            mprotect(entry.second.base, entry.second.mapped, host_may ? PROT_READ | PROT_WRITE : PROT_NONE);
+        if (entry.second.device == device)
+            mprotect(entry.second.base, entry.second.mapped, how);
     }
+}
+
+/* This device's memory can be touched from now on, and no other's (HOST: none). Returns the one before. */
+static int let_in(int device)
+{
+    static int now = HOST;
+    int before = now;
+    if (device == now || !is_guarded() || emulated_dry())
+        return before;
+    if (now != HOST)
+        protect(now, PROT_NONE);
+    if (device != HOST)
+        protect(device, PROT_READ | PROT_WRITE);
+    now = device;
+    return before;
 }
 
 /* ---- memory ---- */
@@ -120,7 +137,7 @@ static void check_region(char *memory, const struct region &r)
 
 static char *take_memory(struct region *r, size_t bytes)
 {
-    if (r->device && (is_guarded() || emulated_dry())) {
+    if (r->device != HOST && (is_guarded() || emulated_dry())) {
         r->mapped = (bytes + PAGE - 1) / PAGE * PAGE;
         void *memory =
             mmap(nullptr, r->mapped, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
@@ -141,18 +158,18 @@ static char *take_memory(struct region *r, size_t bytes)
     return memory;
 }
 
-static cudaError_t take(void **out, size_t bytes, bool device)
+static cudaError_t take(void **out, size_t bytes, int device)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
     struct region r = {nullptr, bytes, 0, device};
     *out = nullptr;
-    if (device && bytes > device_bytes() - device_used)
+    if (device != HOST && bytes > device_bytes() - device_used[device])
         return answer(cudaErrorMemoryAllocation);
     char *memory = take_memory(&r, bytes);
     if (!memory)
         return answer(cudaErrorMemoryAllocation);
     regions[memory] = r;
-    device_used += device ? bytes : 0;
+    device_used[device] += bytes;
     *out = memory;
     return cudaSuccess;
 }
@@ -166,13 +183,13 @@ static cudaError_t give_back(void *memory, bool device)
         return cudaSuccess;
     run_all(); /* as a device does, frees wait for what was started before */
     auto found = regions.find((char *)memory);
-    if (found == regions.end() || found->second.device != device)
+    if (found == regions.end() || (found->second.device != HOST) != device)
         emulated_fail("frees %p, which is not the beginning of %s memory", memory,
                       device ? "device" : "pinned");
     struct region r = found->second;
     check_region((char *)memory, r);
     regions.erase(found);
-    device_used -= device ? r.bytes : 0;
+    device_used[r.device] -= r.bytes;
     if (r.mapped) {
         munmap(r.base, r.mapped);
     } else {
@@ -200,22 +217,51 @@ static const struct region *find_region(const void *memory, size_t bytes)
     return &after->second;
 }
 
-void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
-                          size_t alignment)
+void emulated_need_memory_of(int device, const char *call, const char *what, const void *memory, size_t bytes,
+                             size_t alignment)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
     char *p = (char *)memory;
     auto region = regions.upper_bound(p);
-    if (region == regions.begin() || !(--region)->second.device ||
+    if (region == regions.begin() || (--region)->second.device == HOST ||
         p + bytes > region->first + region->second.bytes)
         emulated_fail("%s: %s, %zu bytes at %p, is not device memory", call, what, bytes, memory);
+    if (region->second.device != device)
+        emulated_fail("%s: %s lies on device %d, not on %d", call, what, region->second.device, device);
     if ((uintptr_t)memory % alignment)
         emulated_fail("%s: %s at %p is not aligned to %zu bytes", call, what, memory, alignment);
 }
 
+void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
+                          size_t alignment)
+{
+    emulated_need_memory_of(current_device, call, what, memory, bytes, alignment);
+}
+
+void emulated_check_stream(const char *kernel, cudaStream_t stream)
+{
+    if (emulated_device_of(stream) != current_device)
+        emulated_fail("%s: its stream is device %d's, the current one is %d", kernel, stream->device, current_device);
+}
+
+void emulated_check_argument(const char *kernel, cudaStream_t stream, const void *argument, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    for (size_t at = 0; at + sizeof(char *) <= bytes; at += sizeof(char *)) {
+        char *word;
+        memcpy(&word, (const char *)argument + at, sizeof word);
+        auto region = regions.upper_bound(word);
+        if (region == regions.begin() || word >= (--region)->first + region->second.bytes)
+            continue;
+        if (region->second.device != HOST && region->second.device != stream->device)
+            emulated_fail("%s on device %d is given memory of device %d", kernel, stream->device,
+                          region->second.device);
+    }
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    return take(memory, bytes, true);
+    return take(memory, bytes, current_device);
 }
 
 cudaError_t cudaFree(void *memory)
@@ -225,7 +271,7 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
-    return take(memory, bytes, false);
+    return take(memory, bytes, HOST);
 }
 
 cudaError_t cudaFreeHost(void *memory)
@@ -235,25 +281,55 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
-    *free_bytes = device_bytes() - device_used;
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    *free_bytes = device_bytes() - device_used[current_device];
     *total_bytes = device_bytes();
     return cudaSuccess;
 }
 
 /* ---- streams ---- */
 
+static void run_next(cudaStream_t s)
+{
+    emulated_work *work = s->queue.front();
+    s->queue.pop_front();
+    s->running = true;
+    work->run(); /* may make other streams run up to a place where they meet */
+    s->running = false;
+    delete work;
+}
+
 static void run_stream(cudaStream_t s)
 {
-    if (s->queue.empty())
-        return;
-    let_in(true);
-    std::vector<emulated_work *> queue;
-    queue.swap(s->queue);
-    for (emulated_work *work : queue) {
-        work->run();
-        delete work;
+    int before = let_in(s->device);
+    while (!s->queue.empty())
+        run_next(s);
+    let_in(before);
+}
+
+void emulated_run_until(cudaStream_t s, const bool *reached)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    int before = let_in(s->device);
+    while (!*reached) {
+        if (s->running || s->queue.empty())
+            emulated_fail("streams wait for each other for ever, one of them on device %d", s->device);
+        run_next(s);
     }
-    let_in(false);
+    let_in(before);
+}
+
+void emulated_copy_between(int to_device, void *to, int from_device, const void *from, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    if (emulated_dry())
+        return;
+    std::vector<char> half_way(bytes);
+    int before = let_in(from_device);
+    memcpy(half_way.data(), from, bytes);
+    let_in(to_device);
+    memcpy(to, half_way.data(), bytes);
+    let_in(before);
 }
 
 static void run_all()
@@ -271,6 +347,13 @@ static void check_stream(cudaStream_t stream)
     emulated_fail("%p is not a stream (the default stream is not used here)", (void *)stream);
 }
 
+int emulated_device_of(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    return stream->device;
+}
+
 void emulated_enqueue(cudaStream_t stream, emulated_work *work)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
@@ -283,7 +366,7 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
     std::lock_guard<std::recursive_mutex> hold(lock);
     if (flags != cudaStreamNonBlocking)
         emulated_fail("a stream that waits for the default stream");
-    *out = new CUstream_st;
+    *out = new CUstream_st{current_device, false, {}};
     streams.push_back(*out);
     return cudaSuccess;
 }
@@ -321,21 +404,36 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream)
     return is_lost() ? answer(cudaErrorLaunchFailure) : cudaSuccess;
 }
 
+/* Somebody who asks again and again makes the device go on. */
+cudaError_t cudaStreamQuery(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    if (!stream->queue.empty()) {
+        run_stream(stream);
+        return cudaErrorNotReady;
+    }
+    return is_lost() ? answer(cudaErrorLaunchFailure) : cudaSuccess;
+}
+
 /* ---- copies ---- */
 
 struct copy_work : emulated_work {
-    void *to;
-    const void *from;
-    size_t bytes;
+    char *to;
+    const char *from;
+    size_t to_pitch, from_pitch, width, height; /* rows of bytes */
     void *held; /* pageable source: copied when the call was made */
     bool to_device;
 
     void run() override
     {
-        if (!emulated_dry())
-            memcpy(to, held ? held : from, bytes);
-        else if (!to_device)
-            memset(to, 0, bytes);
+        const char *source = held ? (const char *)held : from;
+        for (size_t row = 0; row < height; row++) {
+            if (!emulated_dry())
+                memcpy(to + row * to_pitch, source + row * from_pitch, width);
+            else if (!to_device)
+                memset(to + row * to_pitch, 0, width);
+        }
     }
     ~copy_work() override
     {
@@ -355,10 +453,17 @@ struct set_work : emulated_work {
     }
 };
 
-static bool on_device(const void *memory, size_t bytes)
+/* Ends the program unless the memory is the stream's device's, or is no device's. */
+static void check_side(enum cudaMemcpyKind kind, const void *memory, size_t bytes, bool on_device, cudaStream_t stream)
 {
     const struct region *r = find_region(memory, bytes);
-    return r && r->device;
+    if (!bytes)
+        return;
+    if ((r && r->device != HOST) != on_device)
+        emulated_fail("a copy of kind %d between memories that are not of that kind", (int)kind);
+    if (on_device && r->device != stream->device)
+        emulated_fail("a copy of kind %d in device %d's stream takes memory of device %d", (int)kind, stream->device,
+                      r->device);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
@@ -367,12 +472,14 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     std::lock_guard<std::recursive_mutex> hold(lock);
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (bytes && (on_device(to, bytes) != to_device || on_device(from, bytes) != from_device))
-        emulated_fail("a copy of kind %d between memories that are not of that kind", (int)kind);
+    check_stream(stream);
+    check_side(kind, to, bytes, to_device, stream);
+    check_side(kind, from, bytes, from_device, stream);
     copy_work *work = new copy_work;
-    work->to = to;
-    work->from = from;
-    work->bytes = bytes;
+    work->to = (char *)to;
+    work->from = (const char *)from;
+    work->to_pitch = work->from_pitch = work->width = bytes;
+    work->height = 1;
     work->held = nullptr;
     work->to_device = to_device;
     if (bytes && !from_device && !emulated_dry() && !find_region(from, bytes)) {
@@ -385,11 +492,36 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     return cudaSuccess;
 }
 
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(lock);
+    check_stream(stream);
+    if (kind != cudaMemcpyDeviceToDevice)
+        emulated_fail("cudaMemcpy2DAsync: a copy of kind %d, which the emulator has not", (int)kind);
+    if (width > to_pitch || width > from_pitch)
+        return answer(cudaErrorInvalidValue);
+    size_t rows_before = height ? height - 1 : 0, last = height ? width : 0;
+    check_side(kind, to, rows_before * to_pitch + last, true, stream);
+    check_side(kind, from, rows_before * from_pitch + last, true, stream);
+    copy_work *work = new copy_work;
+    work->to = (char *)to;
+    work->from = (const char *)from;
+    work->to_pitch = to_pitch;
+    work->from_pitch = from_pitch;
+    work->width = width;
+    work->height = height;
+    work->held = nullptr;
+    work->to_device = true;
+    emulated_enqueue(stream, work);
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> hold(lock);
-    if (bytes && !on_device(memory, bytes))
-        emulated_fail("cudaMemsetAsync of memory that is not the device's");
+    check_stream(stream);
+    check_side(cudaMemcpyHostToDevice, memory, bytes, true, stream);
     set_work *work = new set_work;
     work->memory = memory;
     work->value = value;
@@ -400,7 +532,7 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
 
 /* ---- devices ---- */
 
-static int count_devices()
+int emulated_devices()
 {
     const char *text = getenv("VARGPT_EMULATED_DEVICES");
     return text ? (int)strtol(text, nullptr, 10) : 1;
@@ -408,13 +540,13 @@ static int count_devices()
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = count_devices();
+    *count = emulated_devices();
     return *count > 0 ? cudaSuccess : answer(cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    if (device < 0 || device >= count_devices())
+    if (device < 0 || device >= emulated_devices())
         return answer(cudaErrorInvalidDevice);
     current_device = device;
     return cudaSuccess;
@@ -422,9 +554,10 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 {
-    if (device < 0 || device >= count_devices())
+    if (device < 0 || device >= emulated_devices())
         return answer(cudaErrorInvalidDevice);
-    *out = cudaDeviceProp{"emulated", DEVICE_BYTES, 8, 0, 4};
+    const char *old = getenv("VARGPT_EMULATED_OLD_DEVICE"); /* one of another kind */
+    *out = cudaDeviceProp{"emulated", DEVICE_BYTES, old && device == strtol(old, nullptr, 10) ? 7 : 8, 0, 4};
     return cudaSuccess;
 }
 
@@ -448,6 +581,7 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaErrorMemoryAllocation: return "out of memory";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
+    case cudaErrorNotReady: return "device not ready";
     case cudaErrorLaunchFailure: return "unspecified launch failure";
     }
     return "unknown error";
