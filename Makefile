@@ -1,15 +1,12 @@
 # Thin doors: what they do is in CMakeLists.txt, tests/run and tools/.
 
-MODEL ?= $(shell tools/get-smollm2)
-# what SmolLM2's authors recommend; a checkpoint directory brings its own
-SAMPLING ?= $(if $(filter %SmolLM2-135M-Instruct.Q4_1.gguf,$(MODEL)),--temperature 0.2 --top-p 0.9)
 PORT ?= 8000
 
 .DEFAULT_GOAL := help
 .PHONY: help run test build/vargpt build/vargpt-emulated clean format deps
 
 help:
-	@echo 'make run           build, fetch a small language model (98 MB), serve it on port $(PORT), print a curl to try'
+	@echo 'make run           build, serve the demo model on port $(PORT), print a curl to try'
 	@echo 'make run MODEL=DIR serve a VARGPT (or LLaVA, or LLaMA) checkpoint directory or a .gguf file instead'
 	@echo 'make test          build with and without sanitizers, run every test; ends in "N passed, N failed"'
 	@echo 'make build/vargpt  build the program only'
@@ -29,10 +26,7 @@ build/vargpt-emulated: deps
 	@cmake --build --preset release --target vargpt-emulated
 
 run: build/vargpt
-	@model='$(MODEL)'; test -n "$$model" || exit 1; \
-	case "$$model" in *SmolLM2*) \
-	    echo "SmolLM2 reads and writes text only. For pictures: make run MODEL=path/to/a/VARGPT/checkpoint" ;; esac; \
-	exec build/vargpt serve --model "$$model" --port $(PORT) $(SAMPLING)
+	@exec build/vargpt serve $(if $(MODEL),--model '$(MODEL)') --port $(PORT)
 
 test:
 	@tools/install-deps --test

@@ -14,6 +14,19 @@ uint64_t asked_seed(const struct config *c)
     return seed >> 11;
 }
 
+static void set_sampling_of_pictures(struct draw_options *draw, const struct config *c,
+                                     const struct drawing_config *own)
+{
+    draw->guidance = config_given(c, "guidance_scale") ? (float)c->guidance_scale : own->guidance;
+    draw->filter = own->filter;
+    if (config_given(c, "image_temperature"))
+        draw->filter.temperature = (float)c->image_temperature;
+    if (config_given(c, "image_top_k"))
+        draw->filter.top_k = c->image_top_k;
+    if (config_given(c, "image_top_p"))
+        draw->filter.top_p = (float)c->image_top_p;
+}
+
 struct request *asked_request(const struct config *c, const struct engine *engine, uint64_t seed)
 {
     const struct model_config *model = engine_config(engine);
@@ -31,12 +44,7 @@ struct request *asked_request(const struct config *c, const struct engine *engin
     r->text.presence_penalty = (float)c->presence_penalty;
     r->text.max_tokens = c->max_tokens;
     r->draw.mode = draws && c->max_images > 0 ? DRAW_FREE : DRAW_NEVER;
-    r->draw.filter = (struct choice_filter){
-        .temperature = (float)c->image_temperature,
-        .top_k = c->image_top_k,
-        .top_p = (float)c->image_top_p,
-    };
-    r->draw.guidance = (float)c->guidance_scale;
+    set_sampling_of_pictures(&r->draw, c, &model->drawing);
     r->draw.seed = seed;
     r->draw.max_pictures = c->max_images;
     return r;

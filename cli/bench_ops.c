@@ -52,7 +52,7 @@ static struct weight *weight_new(struct bench *b, enum dtype type, int rows, int
         memcpy(&bits, &x[i], sizeof bits);
         half[i] = (uint16_t)(type == DTYPE_BF16 ? bits >> 16 : 0x3800 | (bits >> 13 & 0x83ff));
     }
-    struct host_matrix m = {x, type, rows, cols, false};
+    struct host_matrix m = {x, type, rows, cols, .stays = false};
     struct weight *w = NULL;
     struct error err = {0};
     if (b->be->op->weight_load(b->be, &w, &m, &err) != STATUS_OK) {

@@ -1,11 +1,14 @@
 #include "cli/cli.h"
 
 #include "base/log.h"
+#include "base/memory.h"
 #include "config/help.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 static int print_help(enum command command)
 {
@@ -15,6 +18,26 @@ static int print_help(enum command command)
     fwrite(text.data, 1, text.length, stdout);
     buffer_release(&text);
     return EXIT_DONE;
+}
+
+/* The demo model, in the folder we are in, or where it lies beside the program: built in place, or installed.
+ */
+static char *find_demo(void)
+{
+    static const char *const from_program[] = {"../models/demo", "../share/vargpt/models/demo"};
+    char program[PATH_MAX], path[PATH_MAX + 64];
+    ssize_t length = readlink("/proc/self/exe", program, sizeof program - 1);
+    program[length > 0 ? length : 0] = 0;
+    char *slash = strrchr(program, '/');
+    if (access("models/demo", F_OK) == 0 || !slash)
+        return xstrdup("models/demo");
+    *slash = 0;
+    for (size_t i = 0; i < sizeof from_program / sizeof *from_program; i++) {
+        snprintf(path, sizeof path, "%s/%s", program, from_program[i]);
+        if (access(path, F_OK) == 0)
+            return xstrdup(path);
+    }
+    return xstrdup("models/demo");
 }
 
 bool cli_begin(struct config *config, enum command command, int argc, char **argv, int *code)
@@ -29,6 +52,8 @@ bool cli_begin(struct config *config, enum command command, int argc, char **arg
         config_release(config);
         return false;
     }
+    if (!config->model)
+        config->model = find_demo();
     bool quiet = command != COMMAND_SERVE && !config_given(config, "log_level");
     log_set_level(quiet ? LOG_WARNING : (enum log_level)config->log_level);
     return true;

@@ -13,8 +13,8 @@
 static int (*const command_main[COMMAND_COUNT])(int argc, char **argv) = {
     [COMMAND_SERVE] = serve_main,       [COMMAND_CHAT] = chat_main,       [COMMAND_DRAW] = draw_main,
     [COMMAND_TOKENIZE] = tokenize_main, [COMMAND_INSPECT] = inspect_main, [COMMAND_VERIFY] = verify_main,
-    [COMMAND_BENCH] = bench_main,       [COMMAND_HEALTH] = health_main,   [COMMAND_CONFIG] = config_main,
-    [COMMAND_MAN] = man_main,
+    [COMMAND_COMPARE] = compare_main,   [COMMAND_BENCH] = bench_main,     [COMMAND_HEALTH] = health_main,
+    [COMMAND_CONFIG] = config_main,     [COMMAND_MAN] = man_main,
 };
 
 static enum status open_cpu(struct backend **out, const struct config *c, struct error *err)
@@ -29,21 +29,52 @@ static enum status open_cpu(struct backend **out, const struct config *c, struct
     return cpu_backend_open(out, c->threads, level, err);
 }
 
-/* The N of "cuda:N", 0 for "cuda"; -1 when it is neither. */
-static int read_card(const char *device)
+struct cards {
+    int n, device[CUDA_MOST_CARDS];
+};
+
+/* "N,N,...", no two the same; false when it is not. */
+static bool read_list(struct cards *cards, const char *text)
 {
     char *end;
-    if (strncmp(device, "cuda", 4) != 0 || (device[4] && device[4] != ':'))
-        return -1;
-    if (!device[4])
-        return 0;
-    long n = strtol(device + 5, &end, 10);
-    return device[5] >= '0' && device[5] <= '9' && !*end && n < 1024 ? (int)n : -1;
+    for (cards->n = 0; cards->n < CUDA_MOST_CARDS; text = end + 1) {
+        long n = *text >= '0' && *text <= '9' ? strtol(text, &end, 10) : -1;
+        if (n < 0 || n >= 1024)
+            return false;
+        for (int i = 0; i < cards->n; i++) {
+            if (cards->device[i] == n)
+                return false;
+        }
+        cards->device[cards->n++] = (int)n;
+        if (*end != ',')
+            return !*end;
+    }
+    return false;
 }
 
-static enum status open_card(struct backend **out, int card, const struct config *c, struct error *err)
+/* What "cuda", "cuda:N", "cuda:N,N,..." or "cuda:all" means; false when it is none of these. */
+static bool read_cards(struct cards *cards, const char *device)
 {
-    enum status status = cuda_backend_open(out, card, err);
+    *cards = (struct cards){.n = 1};
+    if (strncmp(device, "cuda", 4) != 0 || (device[4] && device[4] != ':'))
+        return false;
+    if (!device[4])
+        return true;
+    if (strcmp(device + 5, "all") != 0)
+        return read_list(cards, device + 5);
+    int count = cuda_device_count(NULL);
+    while (cards->n < count && cards->n < CUDA_MOST_CARDS) {
+        cards->device[cards->n] = cards->n;
+        cards->n++;
+    }
+    return true;
+}
+
+static enum status open_cards(struct backend **out, const struct cards *cards, const struct config *c,
+                              struct error *err)
+{
+    enum status status = cards->n > 1 ? cuda_group_open(out, cards->device, cards->n, err)
+                                      : cuda_backend_open(out, cards->device[0], err);
     if (status != STATUS_OK)
         return status;
     cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);
@@ -56,17 +87,19 @@ static enum status open_card(struct backend **out, int card, const struct config
 enum status cli_open_backend(struct backend **out, const struct config *c, struct error *err)
 {
     bool automatic = strcmp(c->device, "auto") == 0;
-    int card = automatic ? 0 : read_card(c->device);
+    struct cards cards;
     if (strcmp(c->device, "cpu") == 0)
         return open_cpu(out, c, err);
-    if (card < 0)
-        return error_set(err, STATUS_BAD_REQUEST, "device: '%s' is none of auto, cpu, cuda, cuda:N",
-                         c->device);
+    if (!read_cards(&cards, automatic ? "cuda" : c->device))
+        return error_set(
+            err, STATUS_BAD_REQUEST,
+            "device: '%s' is none of auto, cpu, cuda, cuda:N, cuda:N,N (cards that differ), cuda:all",
+            c->device);
     if (!automatic)
-        return open_card(out, card, c, err);
+        return open_cards(out, &cards, c, err);
     struct error why;
     if (cuda_device_count(NULL) > 0) {
-        if (open_card(out, card, c, &why) == STATUS_OK)
+        if (open_cards(out, &cards, c, &why) == STATUS_OK)
             return STATUS_OK;
         log_warning("%s; using the processor instead", why.message);
     }

@@ -119,9 +119,30 @@ static char *server_address(const struct config *c, int port)
     return xasprintf("%s://%s%s%s:%d", scheme, v6 ? "[" : "", c->host, v6 ? "]" : "", port);
 }
 
+/* A first request to paste: in words, and, of a model that draws, for a link to a picture. */
+static void print_requests(const struct config *c, const struct cli_engine *e, const char *address)
+{
+    bool path = strncmp(address, "unix:", 5) == 0;
+    char *curl = xasprintf("curl %s%s%s", path ? "--unix-socket " : "", path ? address + 5 : "",
+                           path ? " http://localhost" : address);
+    const char *headers = c->api_keys || c->api_key_file
+                              ? "-H 'Content-Type: application/json' -H 'Authorization: Bearer KEY'"
+                              : "-H 'Content-Type: application/json'";
+    printf(
+        "try: %s/v1/chat/completions %s -d '{\"messages\": [{\"role\": \"user\", \"content\": \"%s\"}]}'\n",
+        curl, headers, engine_picture_tokens(e->engine) ? "What can you do?" : "Hello");
+    if (engine_picture_tokens(e->engine))
+        printf("draw: %s/v1/images/generations %s "
+               "-d '{\"prompt\": \"a butterfly on a flower\", \"response_format\": \"url\"}'\n",
+               curl, headers);
+    if (!path)
+        printf("or open %s in a browser\n", address);
+    free(curl);
+}
+
 static void print_welcome(const struct config *c, const struct cli_engine *e, int port)
 {
-    char device[64], *address = server_address(c, port);
+    char device[128], *address = server_address(c, port);
     const char *model = c->model_name ? c->model_name : engine_config(e->engine)->name;
     struct engine_memory memory = engine_memory(e->engine);
     cli_describe_backend(e->backend, device, sizeof device);
@@ -131,13 +152,8 @@ static void print_welcome(const struct config *c, const struct cli_engine *e, in
         PAGE_TOKENS, memory.cache_page >> 10, dtype_name(memory.cache_type), (double)memory.work / 1048576);
     log_info("threads by %s; cache %s; %.1f MiB of memory were available (%s), weights included",
              cli_describe_threads(c), memory.cache_rule, (double)memory.available / 1048576, memory.limit);
-    bool path = strncmp(address, "unix:", 5) == 0;
-    printf("listening on %s\n"
-           "try: curl %s%s%s/v1/chat/completions -H 'Content-Type: application/json'%s -d "
-           "'{\"model\": \"%s\", \"messages\": [{\"role\": \"user\", \"content\": \"Hello\"}]}'\n",
-           address, path ? "--unix-socket " : "", path ? address + 5 : "",
-           path ? " http://localhost" : address,
-           c->api_keys || c->api_key_file ? " -H 'Authorization: Bearer KEY'" : "", model);
+    printf("listening on %s\n", address);
+    print_requests(c, e, address);
     fflush(stdout);
     free(address);
 }

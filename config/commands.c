@@ -10,9 +10,9 @@ const struct command_text command_texts[COMMAND_COUNT] = {
             "while the model loads. SIGTERM or Ctrl-C stops taking requests and lets replies finish; a second one ends "
             "them.",
         .examples =
-            "vargpt serve -m models/demo\n"
+            "vargpt serve\n"
             "vargpt serve -m ~/VARGPT_LLaVA-v1 --host 0.0.0.0 --port 8080 --cache 8G\n"
-            "VARGPT_MODEL=models/demo vargpt serve --config config/vargpt.example.json\n"},
+            "VARGPT_PORT=9000 vargpt serve --config config/vargpt.example.json\n"},
     [COMMAND_CHAT] = {.name = "chat", .max_args = 1, .synopsis = "[prompt]",
         .summary = "talk with the model in the terminal",
         .text =
@@ -21,27 +21,27 @@ const struct command_text command_texts[COMMAND_COUNT] = {
             "/save FILE saves the last one, /reset starts over, /help lists these, /quit or Ctrl-D ends. Ctrl-C stops "
             "a reply. Pictures are shown in terminals that can (kitty, iTerm2, sixel), and otherwise saved.",
         .examples =
-            "vargpt chat -m models/demo\n"
-            "vargpt chat -m models/demo -i cat.png \"What is this?\"\n"
-            "git diff | vargpt chat -m models/demo --temperature 0 -\n"},
+            "vargpt chat\n"
+            "vargpt chat -i cat.png \"What is this?\"\n"
+            "git diff | vargpt chat -m model.gguf --temperature 0 -\n"},
     [COMMAND_DRAW] = {.name = "draw", .max_args = 1, .synopsis = "prompt",
         .summary = "draw pictures from a prompt",
         .text =
             "Draws a picture and saves it. A PNG keeps the image tokens and the seed it was drawn with. \"-\" reads "
             "the prompt from standard input. The seed is printed: the same one draws the same picture again.",
         .examples =
-            "vargpt draw -m models/demo \"a red circle\" -o circle.png\n"
-            "vargpt draw -m models/demo \"a red circle\" -n 4 --seed 7 --cfg 3 -o circle.webp\n"
-            "vargpt draw -m models/demo \"a red circle\" --previews scales -o circle.png\n"},
+            "vargpt draw \"a butterfly on a flower\" -o butterfly.png\n"
+            "vargpt draw \"a butterfly on a flower\" -n 4 --seed 7 --cfg 3 -o butterfly.webp\n"
+            "vargpt draw \"a butterfly on a flower\" --previews scales -o butterfly.png\n"},
     [COMMAND_TOKENIZE] = {.name = "tokenize", .max_args = 1, .synopsis = "[text]",
         .summary = "show text as the model's tokens",
         .text =
             "Prints id and piece of each token, the post-processor's (such as <s>) included. Without text, or with "
             "\"-\", reads standard input. With --decode, reads ids, separated by spaces or commas.",
         .examples =
-            "vargpt tokenize -m models/demo \"Hello there\"\n"
-            "vargpt tokenize -m models/demo --ids < letter.txt\n"
-            "vargpt tokenize -m models/demo --decode \"1 15043 727\"\n"},
+            "vargpt tokenize \"Hello there\"\n"
+            "vargpt tokenize --ids < letter.txt\n"
+            "vargpt tokenize --decode \"1 15043 727\"\n"},
     [COMMAND_INSPECT] = {.name = "inspect", .max_args = 1, .synopsis = "[DIR|FILE.gguf]",
         .summary = "describe a checkpoint",
         .text =
@@ -57,6 +57,15 @@ const struct command_text command_texts[COMMAND_COUNT] = {
             "tokenizer.jsonl) and prints how far off each is, and how far off it may be.",
         .examples =
             "vargpt verify tests/golden/tiny-a tests/golden/tiny-b\n"},
+    [COMMAND_COMPARE] = {.name = "compare", .synopsis = "",
+        .summary = "see what numbers of fewer bits cost",
+        .text =
+            "Computes a text, some drawings and a look at one of them twice: exactly, in float32 on the processor, and as "
+            "--device, --precision, --cache-type and --weights say. Prints how far the distributions of each next token "
+            "and image code are apart (Kullback-Leibler divergence), and how often the likeliest is the same.",
+        .examples =
+            "vargpt compare --cache-type int8\n"
+            "vargpt compare -m ~/VARGPT_LLaVA-v1 --device cuda --weights int4\n"},
     [COMMAND_BENCH] = {.name = "bench", .max_args = 1, .synopsis = "[OPERATION]",
         .summary = "measure this machine, and a model on it",
         .text =

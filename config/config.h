@@ -20,6 +20,7 @@ enum command {
     COMMAND_TOKENIZE,
     COMMAND_INSPECT,
     COMMAND_VERIFY,
+    COMMAND_COMPARE,
     COMMAND_BENCH,
     COMMAND_HEALTH,
     COMMAND_CONFIG,
@@ -51,7 +52,7 @@ enum config_source { SOURCE_DEFAULT, SOURCE_FILE, SOURCE_ENVIRONMENT, SOURCE_FLA
 
 struct config {
     /* model and machine */
-    char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N" */
+    char *model, *device; /* device: "auto", "cpu", "cuda", "cuda:N", "cuda:N,N", "cuda:all" */
     int threads, cpu_level, precision, batch_invariant, cuda_graphs;
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */

@@ -156,8 +156,8 @@ void help_overview(struct buffer *out)
     append_wrapped(out, sources_text, 0, 0);
     buffer_append_text(out, "\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.\n");
     append_examples(out,
-                    "vargpt serve -m models/demo\nvargpt chat -m models/demo -i cat.png \"What is this?\"\n"
-                    "vargpt draw -m models/demo \"a red circle\" -o circle.png\n");
+                    "vargpt serve\nvargpt chat -i cat.png \"What is this?\"\n"
+                    "vargpt draw \"a butterfly on a flower\" -o butterfly.png\n");
 }
 
 /* ---- manual page ---- */

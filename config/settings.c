@@ -4,7 +4,7 @@
 #include <string.h>
 
 #define ON(command) (1u << COMMAND_##command)
-#define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(BENCH))
+#define ENGINE      (ON(SERVE) | ON(CHAT) | ON(DRAW) | ON(VERIFY) | ON(COMPARE) | ON(BENCH))
 #define MODEL       ((ENGINE & ~ON(VERIFY)) | ON(TOKENIZE) | ON(INSPECT))
 #define DRAWS       (ON(CHAT) | ON(DRAW))
 #define ALL         ((1u << COMMAND_COUNT) - 1)
@@ -22,9 +22,11 @@ static const char *const shows[] = {"auto", "kitty", "iterm2", "sixel", "blocks"
 /* clang-format off */
 const struct setting settings[] = {
     {FIELD(model), .letter = 'm', .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = MODEL,
-     .initial = "models/demo", .value = "DIR", .help = "checkpoint: a Hugging Face directory or a .gguf file"},
+     .value = "DIR",
+     .help = "checkpoint: a Hugging Face directory or a .gguf file; without it, the demo model that comes with the program"},
     {FIELD(device), .type = SETTING_TEXT, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
-     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; auto: a card if there is one that works"},
+     .value = "DEVICE", .help = "cpu; cuda or cuda:N, an NVIDIA card; cuda:0,1 or cuda:all, several cards that share the model "
+                                "out (needs NCCL); auto: a card if there is one that works"},
     {FIELD(precision), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "auto",
      .words = precisions, .value = "HOW",
      .help = "of a card's products: exact is float32, fast rounds to 16 bits; auto is fast, but exact for verify"},
@@ -142,13 +144,16 @@ const struct setting settings[] = {
      .help = "makes text and pictures repeatable; without it, one is chosen"},
 
     {FIELD(guidance_scale), .alias = "cfg", .type = SETTING_REAL, .group = GROUP_DRAWING, .commands = DRAWS,
-     .initial = "1.5", .most = 20, .value = "X", .help = "how closely a picture follows the prompt"},
+     .most = 20, .value = "X", .help = "how closely a picture follows the prompt; without it, the checkpoint's own or 1.5"},
     {FIELD(image_temperature), .draw_alias = "temperature", .type = SETTING_REAL, .group = GROUP_DRAWING,
-     .commands = DRAWS, .initial = "1", .most = 2, .value = "X", .help = "temperature of image tokens; 0 is argmax"},
+     .commands = DRAWS, .most = 2, .value = "X",
+     .help = "temperature of image tokens; 0 is argmax; without it, the checkpoint's own or 1"},
     {FIELD(image_top_k), .draw_alias = "top_k", .type = SETTING_INT, .group = GROUP_DRAWING, .commands = DRAWS,
-     .initial = "900", .most = INT_MAX, .value = "N", .help = "likeliest image tokens to choose from; 0 is off"},
+     .most = INT_MAX, .value = "N",
+     .help = "likeliest image tokens to choose from; 0 is off; without it, the checkpoint's own or 900"},
     {FIELD(image_top_p), .draw_alias = "top_p", .type = SETTING_REAL, .group = GROUP_DRAWING, .commands = DRAWS,
-     .initial = "0.96", .most = 1, .above = true, .value = "X", .help = "nucleus of image tokens; 1 is off"},
+     .most = 1, .above = true, .value = "X",
+     .help = "nucleus of image tokens; 1 is off; without it, the checkpoint's own or 0.96"},
     {FIELD(max_images), .type = SETTING_INT, .group = GROUP_DRAWING, .commands = ON(CHAT), .initial = "4",
      .most = 64, .value = "N", .help = "pictures in one reply; 0 keeps the model from drawing"},
     {FIELD(n), .letter = 'n', .type = SETTING_INT, .group = GROUP_DRAWING, .commands = ON(DRAW), .flag_only = true,
@@ -172,7 +177,7 @@ const struct setting settings[] = {
      .help = "match no special tokens in the text, as in a person's message"},
     {FIELD(skip_special), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(TOKENIZE), .flag_only = true,
      .help = "with --decode, leave special tokens out"},
-    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(BENCH), .flag_only = true,
+    {FIELD(json), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(INSPECT) | ON(COMPARE) | ON(BENCH), .flag_only = true,
      .help = "print JSON"},
     {FIELD(example), .type = SETTING_FLAG, .group = GROUP_OTHER, .commands = ON(CONFIG), .flag_only = true,
      .help = "print a file with every setting at its default"},

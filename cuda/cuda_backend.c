@@ -1,6 +1,7 @@
 #include "cuda/cuda_backend.h"
 
 #include "cuda/backend_state.h"
+#include "cuda/group.h"
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -142,10 +143,19 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
     return STATUS_OK;
 }
 
+static bool is_group(const struct backend *be)
+{
+    return be->op == &cuda_group_ops;
+}
+
 void cuda_backend_close(struct backend *be)
 {
     if (!be)
         return;
+    if (is_group(be)) {
+        cuda_group_close(group_state(be));
+        return;
+    }
     struct cuda_backend *c = cuda_state(be);
     cudaSetDevice(c->device);
     cudaStreamSynchronize(c->stream);
@@ -159,11 +169,18 @@ void cuda_backend_close(struct backend *be)
 
 void cuda_backend_set_fast(struct backend *be, bool fast)
 {
-    cuda_state(be)->fast = fast;
+    if (!is_group(be)) {
+        cuda_state(be)->fast = fast;
+        return;
+    }
+    for (int k = 0; k < group_state(be)->n; k++)
+        cuda_backend_set_fast(&group_state(be)->card[k]->base, fast);
 }
 
 void cuda_backend_set_graphs(struct backend *be, bool on)
 {
+    if (is_group(be)) /* which launches all passes one by one */
+        return;
     struct cuda_backend *c = cuda_state(be);
     if (!on)
         cuda_graphs_close(c);
@@ -176,8 +193,20 @@ static void tell_missing(const char *what, const struct error *why)
     log_warning("cuda: %s by our own kernels: %s", what, why->message);
 }
 
+static void use_libraries_of_all(struct cuda_group *g)
+{
+    for (int k = 0; k < g->n; k++) {
+        cuda_backend_use_libraries(&g->card[k]->base);
+        g->base.rows_vary |= g->card[k]->base.rows_vary;
+    }
+}
+
 void cuda_backend_use_libraries(struct backend *be)
 {
+    if (is_group(be)) {
+        use_libraries_of_all(group_state(be));
+        return;
+    }
     struct cuda_backend *c = cuda_state(be);
     struct error why = {0};
     if (!c->fast || !cuda_ready(c))
@@ -191,6 +220,10 @@ void cuda_backend_use_libraries(struct backend *be)
 
 void cuda_backend_describe(const struct backend *be, char *text, size_t size)
 {
+    if (is_group(be)) {
+        cuda_group_describe((const struct cuda_group *)be, text, size);
+        return;
+    }
     const struct cuda_backend *c = (const struct cuda_backend *)be;
     snprintf(text, size, "cuda (%s, %s%s%s)", c->name, c->fast ? "fast" : "exact",
              c->blas_lt ? ", cuBLASLt" : "", c->cudnn ? ", cuDNN" : "");

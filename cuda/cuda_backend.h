@@ -16,13 +16,21 @@ int cuda_device_count(const char **why);
 enum status cuda_backend_open(struct backend **out, int device, struct error *err);
 void cuda_backend_close(struct backend *); /* accepts NULL */
 
+enum { CUDA_MOST_CARDS = 16 };
+
+/* Several cards as one backend, 2..CUDA_MOST_CARDS of one kind, no two the same: matrices that may be divided
+ * and caches are shared out among them, and results are one card's to the bit (docs/cuda.md, "Several
+ * cards"). Needs NCCL at run time. All functions here take it as they take one card. Failure: STATUS_DEVICE,
+ * nothing is left open. */
+enum status cuda_group_open(struct backend **out, const int *device, int n, struct error *err);
+
 /* fast: products with 16-bit weights run on tensor cores, their other operand rounded to 16 bits; a row's
  * result is still the same bits alone and among others. Otherwise (the default) all is float32. To be said
  * before the first operation. */
 void cuda_backend_set_fast(struct backend *, bool fast);
 
 /* off: every pass is launched operation by operation. On (the default), passes that repeat are kept as CUDA
- * graphs. */
+ * graphs; several cards launch them all operation by operation. */
 void cuda_backend_set_graphs(struct backend *, bool on);
 
 /* After cuda_backend_set_fast(be, true): products of many rows by cuBLASLt and convolutions by cuDNN, where

@@ -18,6 +18,13 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
     return error_set(err, STATUS_DEVICE, "%s", reason);
 }
 
+enum status cuda_group_open(struct backend **out, const int *device, int n, struct error *err)
+{
+    (void)device;
+    (void)n;
+    return cuda_backend_open(out, 0, err);
+}
+
 void cuda_backend_close(struct backend *be)
 {
     (void)be;

@@ -10,12 +10,12 @@ import base64
 from openai import OpenAI
 
 
-def stream(client, model, tokens, begun=lambda: None):
+def stream(client, model, tokens, begun=lambda: None, **more):
     """How many pieces came, and why the reply ended."""
     pieces, reason = 0, None
     chunks = client.chat.completions.create(
         model=model, max_tokens=tokens, temperature=0, stream=True,
-        messages=[{"role": "user", "content": "Tell me a long story about a lighthouse."}])
+        messages=[{"role": "user", "content": "What can you do?"}], **more)
     for chunk in chunks:
         if chunk.choices and chunk.choices[0].delta.content:
             pieces += 1
@@ -36,12 +36,12 @@ def main():
     client = OpenAI(base_url=args.url, api_key="none", max_retries=0)
     model = client.models.list().data[0].id
     if args.draw:
-        drawn = client.images.generate(model=model, prompt="a butterfly", response_format="b64_json", extra_body={"seed": 1})
+        drawn = client.images.generate(model=model, prompt="a butterfly on a flower", response_format="b64_json", extra_body={"seed": 1})
         picture = base64.b64decode(drawn.data[0].b64_json)
         assert picture[:8] == b"\x89PNG\r\n\x1a\n"
         print(f"model {model}: a PNG of {len(picture)} bytes")
     elif args.long:
-        pieces, reason = stream(client, model, 200, lambda: print("begun", flush=True))
+        pieces, reason = stream(client, model, 1500, lambda: print("begun", flush=True), extra_body={"ignore_eos": True})
         print(f"the reply went on to its end: {pieces} pieces, {reason}")
     else:
         reply = client.chat.completions.create(model=model, max_tokens=16, temperature=0,

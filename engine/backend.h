@@ -33,7 +33,8 @@ struct host_matrix {
     const void *data; /* aligned to its element type */
     enum dtype type;  /* any but I32 */
     int rows, cols;
-    bool stays; /* data outlives the weight (a mapped file): the backend may use it in place */
+    bool stays;   /* data outlives the weight (a mapped file): the backend may use it in place */
+    bool divides; /* for linear alone: a backend of several memories may keep some of the rows in each */
 };
 
 /* The keys and values of one layer: [slots][heads][head_dim] each. As DTYPE_I8 the numbers of a slot's head are multiples,
@@ -104,7 +105,14 @@ struct backend_ops {
     /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
-    /* What alloc could still give in all. NULL: as much as the machine's memory allows, which others use too */
+    /* Memory for kv_layers of so many heads each, whose places in it are multiples of 64 bytes and of heads, to be given
+     * to kv_write and attention alone: a backend of several memories may keep some of the heads in each, so much nearer
+     * to each other. NULL: alloc. free takes it */
+    void *(*alloc_cache)(struct backend *, size_t bytes, int heads);
+    /* How many of a cache's heads a memory of those keeps at most. NULL: all */
+    int (*heads_each)(struct backend *, int heads);
+    /* What alloc could still give in all, in each of several memories. NULL: as much as the machine's memory allows,
+     * which others use too */
     size_t (*memory_left)(struct backend *);
     void (*upload)(struct backend *, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */

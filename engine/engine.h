@@ -145,8 +145,8 @@ void engine_look(struct engine *, struct engine_status *out);
 
 /* Bytes that were taken, for start-up lines, `vargpt inspect` and `vargpt bench`. */
 struct engine_memory {
-    size_t weights, cache, work;
-    size_t cache_page; /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
+    size_t weights, cache, work; /* of several cards: all weights; one card's cache, one card's work */
+    size_t cache_page;           /* one page of the LLM's cache, PAGE_TOKENS positions, of cache_pages in all */
     int cache_pages;
     enum dtype cache_type;
     size_t available;       /* before the caches were opened, weights included, files' pages counted as free */

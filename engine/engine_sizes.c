@@ -83,7 +83,7 @@ static enum status open_decoder_pool(struct engine *e, size_t *budget, struct er
     const struct image_decoder *d = &e->model->decoder;
     size_t pages = 2 * (size_t)pages_for(e->model->n_positions); /* both branches of one picture */
     struct kv_shape shape = {e->cache_type, d->depth, d->heads, d->head_dim};
-    size_t each = kv_pool_bytes(shape, pages);
+    size_t each = kv_pool_bytes_each(e->be, shape, pages);
     size_t drawings = at_least(at_most(*budget / 3 / each, at_most((size_t)e->max_sequences, 8)), 1);
     e->max_drawings = (int)drawings;
     *budget -= at_most(*budget, drawings * each);
@@ -95,7 +95,7 @@ static enum status open_llm_pool(struct engine *e, size_t budget, struct error *
 {
     const struct llm_config *c = &e->model->config.llm;
     struct kv_shape shape = {e->cache_type, c->layers, c->kv_heads, c->head_dim};
-    size_t page = kv_pool_bytes(shape, 64) / 64;
+    size_t page = kv_pool_bytes_each(e->be, shape, 64) / 64;
     size_t want = (size_t)e->max_sequences * (size_t)pages_for(e->context);
     size_t least = at_most((size_t)pages_for(e->model->n_positions + 256), want);
     size_t pages = at_least(at_most(budget / page, want), least);

@@ -33,20 +33,28 @@ static size_t whole_lines(size_t bytes)
     return (bytes + 63) / 64 * 64;
 }
 
-/* A layer's keys, or its values. */
+/* A layer's keys, or its values. Whole lines a head, so that places divide by heads (backend's alloc_cache).
+ */
 static size_t data_bytes(struct kv_shape s, size_t pages)
 {
-    return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.heads * (size_t)s.head_dim));
+    return whole_lines(dtype_bytes(s.type, pages * PAGE_TOKENS * (size_t)s.head_dim)) * (size_t)s.heads;
 }
 
 static size_t scale_bytes(struct kv_shape s, size_t pages)
 {
-    return s.type == DTYPE_I8 ? whole_lines(pages * PAGE_TOKENS * (size_t)s.heads * sizeof(float)) : 0;
+    return s.type == DTYPE_I8 ? whole_lines(pages * PAGE_TOKENS * sizeof(float)) * (size_t)s.heads : 0;
 }
 
 size_t kv_pool_bytes(struct kv_shape s, size_t pages)
 {
     return 2 * (size_t)s.layers * (data_bytes(s, pages) + scale_bytes(s, pages));
+}
+
+size_t kv_pool_bytes_each(struct backend *be, struct kv_shape s, size_t pages)
+{
+    if (be->op->heads_each)
+        s.heads = be->op->heads_each(be, s.heads);
+    return kv_pool_bytes(s, pages);
 }
 
 /* Layer after layer: keys, values, the keys' scales, the values'. */
@@ -84,7 +92,7 @@ enum status kv_pool_open(struct kv_pool **out, struct backend *be, struct kv_sha
     size_t bytes = kv_pool_bytes(shape, (size_t)pages);
     struct kv_pool *p = xcalloc(1, sizeof *p);
     p->be = be;
-    p->memory = be->op->alloc(be, bytes);
+    p->memory = be->op->alloc_cache ? be->op->alloc_cache(be, bytes, shape.heads) : be->op->alloc(be, bytes);
     if (!p->memory) {
         free(p);
         return error_set(err, STATUS_NO_MEMORY,

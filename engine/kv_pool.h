@@ -23,6 +23,8 @@ struct kv_shape {
 
 /* Bytes of `pages` pages. */
 size_t kv_pool_bytes(struct kv_shape, size_t pages);
+/* The same, of the backend's memory; where it has several, of each. */
+size_t kv_pool_bytes_each(struct backend *, struct kv_shape, size_t pages);
 
 enum status kv_pool_open(struct kv_pool **out, struct backend *, struct kv_shape, int pages, struct error *);
 void kv_pool_close(struct kv_pool *); /* accepts NULL; nobody may hold pages */

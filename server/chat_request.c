@@ -62,7 +62,8 @@ static void read_modalities(const struct params *f, bool can_draw, struct draw_o
     draw->mode = !image ? DRAW_NEVER : text ? DRAW_FREE : DRAW_NOW;
 }
 
-static void read_drawing(struct chat_request *c, const struct params *f, bool can_draw)
+static void read_drawing(struct chat_request *c, const struct params *f, const struct drawing_config *own,
+                         bool can_draw)
 {
     json_t *config = param_object(f, "image_config");
     struct params inner = {config, "image_config.", f->error};
@@ -70,6 +71,8 @@ static void read_drawing(struct chat_request *c, const struct params *f, bool ca
     int format = MIXED_IMAGES;
     static const char *const formats[] = {"images", "parts", "markdown", NULL};
     draw->seed = c->seed;
+    draw->guidance = own->guidance;
+    draw->filter = own->filter;
     draw->max_pictures = DEFAULT_PICTURES;
     draw_read(&inner, draw, &c->output);
     param_int(&inner, "partial_images", 0, MOST_PREVIEWS, &c->previews);
@@ -156,7 +159,7 @@ void chat_request_read(struct chat_request *c, struct server *server, const char
     read_logprobs(&f, &c->request->text);
     text_read_stop(&f, &c->stops);
     text_read_scheduling(&f, c->request);
-    read_drawing(c, &f, engine_picture_tokens(engine) > 0);
+    read_drawing(c, &f, &config->drawing, engine_picture_tokens(engine) > 0);
     refuse_unsupported(&f);
     param_int(&f, "n", 1, server->options.max_choices, &c->choices);
     c->logprobs = c->request->text.logprobs;

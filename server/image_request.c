@@ -5,25 +5,26 @@
 #include "server/chat_request.h"
 #include "server/state.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { MOST_PICTURES = 10, MOST_PREVIEWS = 9, MOST_CHARACTERS = 32000 };
 
-/* Presets of sampling. What the request says itself wins. */
+/* Presets of sampling, from the checkpoint's own. What the request says itself wins. */
 static void read_quality(struct image_request *r, const struct params *f)
 {
     static const struct {
         const char *echoed;
-        float guidance;
-        int top_k;
-    } presets[] = {{"auto", 1.5f, 900}, {"low", 0, 900},       {"medium", 1.5f, 900},
-                   {"high", 3.0f, 600}, {"medium", 1.5f, 900}, {"high", 3.0f, 600}};
+        float guidance, top_k; /* times the checkpoint's */
+    } presets[] = {{"auto", 1, 1},        {"low", 0, 1},    {"medium", 1, 1},
+                   {"high", 2, 2 / 3.0f}, {"medium", 1, 1}, {"high", 2, 2 / 3.0f}};
     static const char *const qualities[] = {"auto", "low", "medium", "high", "standard", "hd", NULL};
     int quality = 0;
     param_choice(f, "quality", qualities, &quality);
     r->quality = presets[quality].echoed;
-    r->request->draw.guidance = presets[quality].guidance;
-    r->request->draw.filter.top_k = presets[quality].top_k;
+    struct draw_options *draw = &r->request->draw;
+    draw->guidance = fminf(20, draw->guidance * presets[quality].guidance);
+    draw->filter.top_k = (int)ceilf((float)draw->filter.top_k * presets[quality].top_k);
 }
 
 /* Fields whose values are checked and change nothing, or that have one possible value. */
@@ -90,6 +91,8 @@ void image_request_read(struct image_request *r, struct server *server, const ch
     if (engine_picture_tokens(engine) == 0)
         http_error_set(error, PROBLEM_UNSUPPORTED, "model", "this model does not draw pictures");
     draw->seed = seed_choose();
+    draw->guidance = engine_config(engine)->drawing.guidance;
+    draw->filter = engine_config(engine)->drawing.filter;
     read_quality(r, &f);
     draw_read(&f, draw, &r->output);
     draw->mode = DRAW_NOW;

@@ -3,7 +3,14 @@
 
 #include "server/state.h"
 
+#include <math.h>
 #include <string.h>
+
+/* 0.96f as 0.96 */
+static double rounded(float x)
+{
+    return round(x * 1e6) / 1e6;
+}
 
 static json_t *modalities(bool image)
 {
@@ -14,17 +21,27 @@ static json_t *modalities(bool image)
     return list;
 }
 
+/* What a request's image_config is where it is silent. */
+static json_t *drawing_json(const struct drawing_config *d)
+{
+    return json_pack("{s:f, s:f, s:f, s:i}", "guidance_scale", rounded(d->guidance), "temperature",
+                     rounded(d->filter.temperature), "top_p", rounded(d->filter.top_p), "top_k",
+                     d->filter.top_k);
+}
+
 static json_t *model_json(const struct server *server)
 {
     const struct engine *engine = server_engine(server);
     bool sees = engine_config(engine)->kind >= MODEL_LLAVA, draws = engine_picture_tokens(engine) > 0;
-    json_t *json = json_pack("{s:s, s:s, s:I, s:s, s:i, s:b, s:{s:o, s:o}}", "id", server->model_name, "object",
-                             "model", "created", (json_int_t)server->created, "owned_by", "vargpt",
-                             "max_model_len", engine_context(engine), "batch_invariant",
-                             engine_batch_invariant(engine), "architecture", "input_modalities",
-                             modalities(sees), "output_modalities", modalities(draws));
-    if (draws)
+    json_t *json =
+        json_pack("{s:s, s:s, s:I, s:s, s:i, s:b, s:{s:o, s:o}}", "id", server->model_name, "object", "model",
+                  "created", (json_int_t)server->created, "owned_by", "vargpt", "max_model_len",
+                  engine_context(engine), "batch_invariant", engine_batch_invariant(engine), "architecture",
+                  "input_modalities", modalities(sees), "output_modalities", modalities(draws));
+    if (draws) {
         json_object_set_new(json, "picture_side", json_integer(engine_picture_side(engine)));
+        json_object_set_new(json, "image_config", drawing_json(&engine_config(engine)->drawing));
+    }
     return json;
 }
 

@@ -48,7 +48,7 @@ byId("key-cancel").addEventListener("click", () => byId("key").close());
 async function learnModel() {
   const entry = (await getJson("v1/models")).data[0];
   const { input_modalities: reads = ["text"], output_modalities: writes = ["text"] } = entry.architecture ?? {};
-  model = { id: entry.id, sees: reads.includes("image"), draws: writes.includes("image") };
+  model = { id: entry.id, sees: reads.includes("image"), draws: writes.includes("image"), guidance: entry.image_config?.guidance_scale };
   byId("model").textContent = model.id;
   byId("model").title = `context: ${entry.max_model_len} tokens`;
   document.title = `${model.id} · vargpt`;

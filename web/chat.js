@@ -383,8 +383,9 @@ function examples(sees, draws) {
   return [
     sees && { name: "Show a picture: what is in it?", text: "What is in this picture?", picks: true },
     draws && { text: "Can you draw a butterfly on a flower?" },
-    draws && { text: "Draw a red apple on a wooden table." },
-    { text: "Why is the sky blue, and why is a sunset red?" },
+    draws && { text: "Please draw a pizza in a frame." },
+    draws && { text: "What can you do?" },
+    !draws && { text: "Why is the sky blue, and why is a sunset red?" },
     !draws && { text: "Write a short poem about the sea in autumn." },
     !sees && { text: "Name three uses for a brick that are not building." },
   ].filter(Boolean);

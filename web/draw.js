@@ -89,6 +89,13 @@ export function createDraw(app) {
     if (hadFocus) byId(controller ? "draw-stop" : "draw-start").focus();
   }
 
+  /** The model is known, or another one is there. */
+  function showModel() {
+    byId("guidance").value = app.model().guidance ?? 1.5;
+    showGuidance();
+    showRunning();
+  }
+
   async function run() {
     let order;
     try {
@@ -134,7 +141,5 @@ export function createDraw(app) {
   });
   byId("guidance").addEventListener("input", showGuidance);
   byId("draw-stop").addEventListener("click", stop);
-  showGuidance();
-
-  return { stop, showModel: showRunning, focus: () => byId("prompt").focus() };
+  return { stop, showModel, focus: () => byId("prompt").focus() };
 }

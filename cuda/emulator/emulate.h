@@ -160,6 +160,10 @@ struct emulated_work {
 void emulated_enqueue(cudaStream_t, emulated_work *);
 /* The same of a kernel, which emulator_submissions() counts. */
 void emulated_enqueue_kernel(cudaStream_t, emulated_work *);
+/* Ends the program unless the stream is of the current device. */
+void emulated_check_stream(const char *kernel, cudaStream_t);
+/* Ends the program when a kernel's argument holds the address of another device's memory. */
+void emulated_check_argument(const char *kernel, cudaStream_t, const void *argument, size_t bytes);
 
 typedef void emulated_body(void *context);
 void emulated_grid(const char *name, dim3 blocks, dim3 threads, emulated_body *, void *context);
@@ -186,10 +190,19 @@ template <typename F> struct emulated_launch : emulated_work {
     }
 };
 
+/* Padding would hold what lay on the stack before, old addresses among it. */
+template <typename T> void emulated_look_at(const char *kernel, cudaStream_t stream, T &argument)
+{
+    __builtin_clear_padding(&argument);
+    emulated_check_argument(kernel, stream, &argument, sizeof argument);
+}
+
 template <typename... Parameters, typename... Arguments>
 void emulated_start(const char *name, void (*kernel)(Parameters...), dim3 blocks, dim3 threads,
                     cudaStream_t stream, Arguments... arguments)
 {
+    emulated_check_stream(name, stream);
+    (emulated_look_at(name, stream, arguments), ...);
     auto body = [=]() { kernel(arguments...); };
     emulated_enqueue_kernel(stream, new emulated_launch<decltype(body)>(name, blocks, threads, body));
 }

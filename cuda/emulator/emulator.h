@@ -5,8 +5,10 @@
  * card would leave undefined and the emulator can see ends the program with a message: a barrier that some
  * threads do not reach, a lane that is missing from an exchange, a copy outside its memory, a launch that no
  * card would take. What a kernel computes must not depend on the order of its threads, so tests run it in
- * several and compare bytes. With VARGPT_EMULATOR_LOSE_AFTER=N in the environment the N-th wait for a stream,
- * and every one after it, finds that the card was lost. */
+ * several and compare bytes. With VARGPT_EMULATOR_LOSE_AFTER=N in the environment the N-th wait for a stream
+ * (or question that finds it done), and every one after it, finds that the card was lost.
+ * VARGPT_EMULATED_DEVICES=N: there are N cards (0: none), each with its own memory;
+ * VARGPT_EMULATED_OLD_DEVICE=K: card K is of an older kind. */
 #ifndef VARGPT_CUDA_EMULATOR_EMULATOR_H
 #define VARGPT_CUDA_EMULATOR_EMULATOR_H
 

@@ -32,11 +32,13 @@ struct toucher {
     const char *name;
 };
 
+enum { HOST = -1 }; /* among devices: pinned memory */
+
 /* A piece of memory, and who touched it: the last that wrote, and of each stream the last that read since. */
 struct region {
     char *base; /* what was taken from the system */
     size_t bytes, mapped;
-    bool device;
+    int device;
     std::map<int, struct toucher> writer, readers; /* by stream; writer: at most one */
 };
 
@@ -56,7 +58,10 @@ void emulated_not_in_capture(const char *what);
 
 /* watch.cpp: runs a stream's work. In guarded memory it notes which regions that touches, and ends the
  * program when another stream's work touched one of them, one of both wrote, and nothing orders them. */
-void watch_run(emulated_work *, int stream, const emulated_clock &);
+void watch_run(emulated_work *, int stream, int device, const emulated_clock &);
+/* The work that runs may touch this device's guarded memory from now on, and no other's. Returns the one
+ * before, which is the stream's at first. */
+int watch_let_in(int device);
 /* The work that runs is about to touch this memory (NULL: none of ours), which the host may touch too. */
 void watch_note(const void *memory, size_t bytes, bool writes);
 
@@ -65,9 +70,28 @@ void shared_begin_block();
 void shared_end_block(); /* checks the guards */
 void shared_release();
 
-/* runtime.cpp: ends the program unless these bytes lie in device memory, aligned so. */
+/* runtime.cpp: ends the program unless these bytes lie in the device's memory (the current one's), aligned
+ * so. */
+void emulated_need_memory_of(int device, const char *call, const char *what, const void *memory, size_t bytes,
+                             size_t alignment);
 void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
                           size_t alignment);
+
+/* streams.cpp: for what several devices do together. Enqueues work where streams meet: whatever is before any
+ * of it is before what follows all of it. */
+struct emulated_meeting_place {
+    cudaStream_t stream;
+    emulated_work *work;
+};
+void emulated_enqueue_meeting(const std::vector<emulated_meeting_place> &);
+/* Makes a stream's work run until some of it sets *reached; the end of the program when there is none that
+ * does. */
+void emulated_run_until(cudaStream_t, const bool *reached);
+int emulated_device_of(cudaStream_t); /* ends the program when it is no stream */
+/* runtime.cpp */
+void emulated_copy_between(int to_device, void *to, int from_device, const void *from, size_t bytes);
+int emulated_devices();
+int emulated_current_device();
 
 /* loader.cpp: objects that a library handed out. Asked for one that is not alive, or of another kind, they
  * end the program. */
@@ -84,7 +108,7 @@ struct emulated_library {
     const char *file;
     const struct emulated_function *function;
 };
-extern const struct emulated_library emulated_cublas_lt, emulated_cudnn;
+extern const struct emulated_library emulated_cublas_lt, emulated_cudnn, emulated_nccl;
 /* Counts a product or convolution; emulator_library_calls(). */
 void emulated_count_library_call();
 

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <string>
 
-static const struct emulated_library *const libraries[] = {&emulated_cublas_lt, &emulated_cudnn};
+static const struct emulated_library *const libraries[] = {&emulated_cublas_lt, &emulated_cudnn,
+                                                       &emulated_nccl};
 static thread_local std::string problem;
 static std::atomic<unsigned long> calls;
 static std::mutex lock;

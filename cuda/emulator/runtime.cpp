@@ -15,7 +15,7 @@ static const size_t DEVICE_BYTES = (size_t)2 << 30, DRY_BYTES = (size_t)80 << 30
 
 std::recursive_mutex emulated_lock;
 static std::map<char *, region> regions; /* by first byte */
-static size_t device_used;
+static std::map<int, size_t> device_used;
 static bool guarded, asked_environment;
 static thread_local cudaError_t last_error;
 static thread_local int current_device;
@@ -117,7 +117,7 @@ static char *map_memory(struct region *r, size_t bytes)
 
 static char *take_memory(struct region *r, size_t bytes)
 {
-    if (r->device && (emulated_guarded() || emulated_dry()))
+    if (r->device != HOST && (emulated_guarded() || emulated_dry()))
         return map_memory(r, bytes);
     r->base = (char *)try_malloc(bytes + ALIGNMENT + GUARD, 1);
     if (!r->base)
@@ -130,19 +130,19 @@ static char *take_memory(struct region *r, size_t bytes)
     return memory;
 }
 
-static cudaError_t take(void **out, size_t bytes, bool device)
+static cudaError_t take(void **out, size_t bytes, int device)
 {
     emulated_not_in_capture("memory taken");
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     struct region r = {nullptr, bytes, 0, device, {}, {}};
     *out = nullptr;
-    if (device && bytes > device_bytes() - device_used)
+    if (device != HOST && bytes > device_bytes() - device_used[device])
         return emulated_answer(cudaErrorMemoryAllocation);
     char *memory = take_memory(&r, bytes);
     if (!memory)
         return emulated_answer(cudaErrorMemoryAllocation);
     regions[memory] = r;
-    device_used += device ? bytes : 0;
+    device_used[device] += bytes;
     *out = memory;
     return cudaSuccess;
 }
@@ -155,13 +155,13 @@ static cudaError_t give_back(void *memory, bool device)
         return cudaSuccess;
     emulated_run_all(); /* as a device does, frees wait for what was started before */
     auto found = regions.find((char *)memory);
-    if (found == regions.end() || found->second.device != device)
+    if (found == regions.end() || (found->second.device != HOST) != device)
         emulated_fail("frees %p, which is not the beginning of %s memory", memory,
                       device ? "device" : "pinned");
     struct region r = found->second;
     check_region((char *)memory, r);
     regions.erase(found);
-    device_used -= device ? r.bytes : 0;
+    device_used[r.device] -= r.bytes;
     if (r.mapped) {
         munmap(r.base, r.mapped);
     } else {
@@ -187,22 +187,58 @@ struct region *emulated_find_region(const void *memory, size_t bytes)
     return &after->second;
 }
 
-void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
-                          size_t alignment)
+void emulated_need_memory_of(int device, const char *call, const char *what, const void *memory, size_t bytes,
+                             size_t alignment)
 {
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     char *p = (char *)memory;
     auto region = regions.upper_bound(p);
-    if (region == regions.begin() || !(--region)->second.device ||
+    if (region == regions.begin() || (--region)->second.device == HOST ||
         p + bytes > region->first + region->second.bytes)
         emulated_fail("%s: %s, %zu bytes at %p, is not device memory", call, what, bytes, memory);
+    if (region->second.device != device)
+        emulated_fail("%s: %s lies on device %d, not on %d", call, what, region->second.device, device);
     if ((uintptr_t)memory % alignment)
         emulated_fail("%s: %s at %p is not aligned to %zu bytes", call, what, memory, alignment);
 }
 
+void emulated_need_memory(const char *call, const char *what, const void *memory, size_t bytes,
+                          size_t alignment)
+{
+    emulated_need_memory_of(current_device, call, what, memory, bytes, alignment);
+}
+
+int emulated_current_device()
+{
+    return current_device;
+}
+
+void emulated_check_stream(const char *kernel, cudaStream_t stream)
+{
+    int device = emulated_device_of(stream);
+    if (device != current_device)
+        emulated_fail("%s: its stream is device %d's, the current one is %d", kernel, device, current_device);
+}
+
+void emulated_check_argument(const char *kernel, cudaStream_t stream, const void *argument, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    int device = emulated_device_of(stream);
+    for (size_t at = 0; at + sizeof(char *) <= bytes; at += sizeof(char *)) {
+        char *word;
+        memcpy(&word, (const char *)argument + at, sizeof word);
+        auto region = regions.upper_bound(word);
+        if (region == regions.begin() || word >= (--region)->first + region->second.bytes)
+            continue;
+        if (region->second.device != HOST && region->second.device != device)
+            emulated_fail("%s on device %d is given memory of device %d", kernel, device,
+                          region->second.device);
+    }
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
-    return take(memory, bytes, true);
+    return take(memory, bytes, current_device);
 }
 
 cudaError_t cudaFree(void *memory)
@@ -212,7 +248,7 @@ cudaError_t cudaFree(void *memory)
 
 cudaError_t cudaHostAlloc(void **memory, size_t bytes, unsigned)
 {
-    return take(memory, bytes, false);
+    return take(memory, bytes, HOST);
 }
 
 cudaError_t cudaFreeHost(void *memory)
@@ -222,7 +258,8 @@ cudaError_t cudaFreeHost(void *memory)
 
 cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 {
-    *free_bytes = device_bytes() - device_used;
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    *free_bytes = device_bytes() - device_used[current_device];
     *total_bytes = device_bytes();
     return cudaSuccess;
 }
@@ -236,20 +273,27 @@ void emulated_check_guards()
 /* ---- copies ---- */
 
 struct copy_work : emulated_work {
-    void *to;
-    const void *from;
-    size_t bytes;
-    void *held; /* pageable source: copied when the call was made */
+    char *to;
+    const char *from;
+    size_t to_pitch, from_pitch, width, height; /* rows of bytes */
+    void *held;                                 /* pageable source: copied when the call was made */
     bool to_device;
 
+    size_t span(size_t pitch) const
+    {
+        return height ? (height - 1) * pitch + width : 0;
+    }
     void run() override
     {
-        watch_note(held ? nullptr : from, bytes, false);
-        watch_note(to, bytes, true);
-        if (!emulated_dry())
-            memcpy(to, held ? held : from, bytes);
-        else if (!to_device)
-            memset(to, 0, bytes);
+        watch_note(held ? nullptr : from, span(from_pitch), false);
+        watch_note(to, span(to_pitch), true);
+        const char *source = held ? (const char *)held : from;
+        for (size_t row = 0; row < height; row++) {
+            if (!emulated_dry())
+                memcpy(to + row * to_pitch, source + row * from_pitch, width);
+            else if (!to_device)
+                memset(to + row * to_pitch, 0, width);
+        }
     }
     const char *name() const override
     {
@@ -277,10 +321,19 @@ struct set_work : emulated_work {
     }
 };
 
-static bool on_device(const void *memory, size_t bytes)
+/* Ends the program unless the memory is the stream's device's, or is no device's. */
+static void check_side(enum cudaMemcpyKind kind, const void *memory, size_t bytes, bool on_device,
+                       cudaStream_t stream)
 {
+    if (!bytes)
+        return;
     const struct region *r = emulated_find_region(memory, bytes);
-    return r && r->device;
+    int device = emulated_device_of(stream);
+    if ((r && r->device != HOST) != on_device)
+        emulated_fail("a copy of kind %d between memories that are not of that kind", (int)kind);
+    if (on_device && r->device != device)
+        emulated_fail("a copy of kind %d in device %d's stream takes memory of device %d", (int)kind, device,
+                      r->device);
 }
 
 cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaMemcpyKind kind,
@@ -289,12 +342,13 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
     bool from_device = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyDeviceToDevice;
-    if (bytes && (on_device(to, bytes) != to_device || on_device(from, bytes) != from_device))
-        emulated_fail("a copy of kind %d between memories that are not of that kind", (int)kind);
+    check_side(kind, to, bytes, to_device, stream);
+    check_side(kind, from, bytes, from_device, stream);
     copy_work *work = new copy_work;
-    work->to = to;
-    work->from = from;
-    work->bytes = bytes;
+    work->to = (char *)to;
+    work->from = (const char *)from;
+    work->to_pitch = work->from_pitch = work->width = bytes;
+    work->height = 1;
     work->held = nullptr;
     work->to_device = to_device;
     bool pageable = bytes && !emulated_find_region(from_device ? to : from, bytes);
@@ -310,11 +364,33 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, enum cudaM
     return cudaSuccess;
 }
 
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch, size_t width,
+                              size_t height, enum cudaMemcpyKind kind, cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    if (kind != cudaMemcpyDeviceToDevice)
+        emulated_fail("cudaMemcpy2DAsync: a copy of kind %d, which the emulator has not", (int)kind);
+    if (width > to_pitch || width > from_pitch)
+        return emulated_answer(cudaErrorInvalidValue);
+    copy_work *work = new copy_work;
+    work->to = (char *)to;
+    work->from = (const char *)from;
+    work->to_pitch = to_pitch;
+    work->from_pitch = from_pitch;
+    work->width = width;
+    work->height = height;
+    work->held = nullptr;
+    work->to_device = true;
+    check_side(kind, to, work->span(to_pitch), true, stream);
+    check_side(kind, from, work->span(from_pitch), true, stream);
+    emulated_enqueue(stream, work);
+    return cudaSuccess;
+}
+
 cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t stream)
 {
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
-    if (bytes && !on_device(memory, bytes))
-        emulated_fail("cudaMemsetAsync of memory that is not the device's");
+    check_side(cudaMemcpyHostToDevice, memory, bytes, true, stream);
     set_work *work = new set_work;
     work->memory = memory;
     work->value = value;
@@ -323,9 +399,22 @@ cudaError_t cudaMemsetAsync(void *memory, int value, size_t bytes, cudaStream_t 
     return cudaSuccess;
 }
 
+void emulated_copy_between(int to_device, void *to, int from_device, const void *from, size_t bytes)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    if (emulated_dry())
+        return;
+    std::vector<char> half_way(bytes);
+    int before = watch_let_in(from_device);
+    memcpy(half_way.data(), from, bytes);
+    watch_let_in(to_device);
+    memcpy(to, half_way.data(), bytes);
+    watch_let_in(before);
+}
+
 /* ---- devices ---- */
 
-static int count_devices()
+int emulated_devices()
 {
     const char *text = getenv("VARGPT_EMULATED_DEVICES");
     return text ? (int)strtol(text, nullptr, 10) : 1;
@@ -333,13 +422,13 @@ static int count_devices()
 
 cudaError_t cudaGetDeviceCount(int *count)
 {
-    *count = count_devices();
+    *count = emulated_devices();
     return *count > 0 ? cudaSuccess : emulated_answer(cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
 {
-    if (device < 0 || device >= count_devices())
+    if (device < 0 || device >= emulated_devices())
         return emulated_answer(cudaErrorInvalidDevice);
     current_device = device;
     return cudaSuccess;
@@ -347,9 +436,10 @@ cudaError_t cudaSetDevice(int device)
 
 cudaError_t cudaGetDeviceProperties(struct cudaDeviceProp *out, int device)
 {
-    if (device < 0 || device >= count_devices())
+    if (device < 0 || device >= emulated_devices())
         return emulated_answer(cudaErrorInvalidDevice);
-    *out = cudaDeviceProp{"emulated", DEVICE_BYTES, 8, 0, 4};
+    const char *old = getenv("VARGPT_EMULATED_OLD_DEVICE"); /* one of another kind */
+    *out = cudaDeviceProp{"emulated", DEVICE_BYTES, old && device == strtol(old, nullptr, 10) ? 7 : 8, 0, 4};
     return cudaSuccess;
 }
 

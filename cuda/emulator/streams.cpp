@@ -38,7 +38,8 @@ struct CUevent_st {
 };
 
 struct CUstream_st {
-    int number;
+    int number, device;
+    bool running; /* an item, perhaps one that makes other streams run */
     std::deque<item> queue;
     unsigned long given, done; /* items */
     emulated_clock clock;
@@ -95,13 +96,16 @@ static void run_to(struct place);
 
 static void run_next(cudaStream_t s)
 {
-    if (s->queue.empty())
-        emulated_fail("stream %d waits for itself", s->number);
+    if (s->running || s->queue.empty())
+        emulated_fail("streams wait for each other for ever, one of them stream %d on device %d", s->number,
+                      s->device);
     struct item next = std::move(s->queue.front());
     s->queue.pop_front();
+    s->running = true;
     run_to(next.awaited);
     for (const auto &work : next.work)
-        watch_run(work.get(), s->number, next.clock);
+        watch_run(work.get(), s->number, s->device, next.clock);
+    s->running = false;
     s->done++;
 }
 
@@ -110,6 +114,13 @@ static void run_to(struct place p)
     auto found = streams.find(p.stream); /* one that is gone has run */
     while (found != streams.end() && found->second->done < p.count)
         run_next(found->second);
+}
+
+void emulated_run_until(cudaStream_t s, const bool *reached)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    while (!*reached)
+        run_next(s);
 }
 
 void emulated_wait(cudaStream_t s)
@@ -148,14 +159,36 @@ void emulated_enqueue_kernel(cudaStream_t stream, emulated_work *work)
     submissions += !stream->capture;
 }
 
+void emulated_enqueue_meeting(const std::vector<emulated_meeting_place> &places)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    emulated_clock all;
+    emulated_not_in_capture("streams meet");
+    for (const emulated_meeting_place &p : places) {
+        emulated_enqueue(p.stream, p.work);
+        join(all, p.stream->clock);
+    }
+    for (const emulated_meeting_place &p : places) {
+        join(p.stream->clock, all);
+        p.stream->queue.back().clock = p.stream->clock;
+    }
+}
+
 /* ---- streams ---- */
+
+int emulated_device_of(cudaStream_t stream)
+{
+    std::lock_guard<std::recursive_mutex> hold(emulated_lock);
+    check_stream(stream);
+    return stream->device;
+}
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t *out, unsigned flags)
 {
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     if (flags != cudaStreamNonBlocking)
         emulated_fail("a stream that waits for the default stream");
-    *out = new CUstream_st{++n_streams, {}, 0, 0, {}, nullptr};
+    *out = new CUstream_st{++n_streams, emulated_current_device(), false, {}, 0, 0, {}, nullptr};
     streams[n_streams] = *out;
     return cudaSuccess;
 }
@@ -201,7 +234,7 @@ cudaError_t cudaStreamQuery(cudaStream_t stream)
     if (!stream->queue.empty())
         return cudaErrorNotReady;
     emulated_wait(stream);
-    return cudaSuccess;
+    return is_lost() ? emulated_answer(cudaErrorLaunchFailure) : cudaSuccess;
 }
 
 /* ---- events ---- */

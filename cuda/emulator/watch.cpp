@@ -24,7 +24,7 @@ struct visit {
 /* What runs on this thread; work NULL: nothing that is watched. */
 struct watched {
     emulated_work *work;
-    int stream;
+    int stream, device;
     const emulated_clock *clock;
     std::vector<struct visit> visits;
 };
@@ -43,7 +43,7 @@ static void check_order(const struct region *r, const std::map<int, struct touch
             emulated_fail(
                 "%s on stream %d %s %zu bytes of %s memory that %s on stream %d %s, and no event or wait "
                 "orders the two",
-                now.work->name(), now.stream, does, r->bytes, r->device ? "device" : "pinned",
+                now.work->name(), now.stream, does, r->bytes, r->device == HOST ? "pinned" : "device",
                 entry.second.name, stream, did);
     }
 }
@@ -90,6 +90,9 @@ static void fault(int, siginfo_t *info, void *)
         sigaction(SIGSEGV, &before, nullptr);
         return;
     }
+    if (v->region->device != now.device)
+        emulated_fail("%s on device %d touches memory of device %d", now.work->name(), now.device,
+                      v->region->device);
     v->access = v->access == NOT ? READING : WRITING;
     mprotect(v->memory, v->region->mapped, v->access == READING ? PROT_READ : PROT_READ | PROT_WRITE);
 }
@@ -113,18 +116,26 @@ static void leave()
     now.visits.clear();
 }
 
-void watch_run(emulated_work *work, int stream, const emulated_clock &clock)
+int watch_let_in(int device)
+{
+    int one_before = now.device;
+    now.device = device;
+    return one_before;
+}
+
+void watch_run(emulated_work *work, int stream, int device, const emulated_clock &clock)
 {
     if (!emulated_guarded() || emulated_dry()) {
         work->run();
         return;
     }
-    struct watched outer = {now.work, now.stream, now.clock, {}}; /* work that makes another stream run */
+    struct watched outer = {
+        now.work, now.stream, now.device, now.clock, {}}; /* work that makes another stream run */
     if (outer.work)
         leave();
     else
         catch_faults();
-    now = {work, stream, &clock, {}};
+    now = {work, stream, device, &clock, {}};
     work->run();
     leave();
     now = outer;

@@ -82,7 +82,7 @@ static void load_llm(struct loader *l, struct model *m)
     /* tied or not, a head of its own in the file is the one to use, as transformers 5 does */
     bool tied = c->tied_head && !find_optional(l, "language_model.lm_head.weight");
     m->llm.head =
-        tied ? m->llm.embedding : load_matrix(l, c->vocab, c->hidden, "language_model.lm_head.weight");
+        tied ? m->llm.embedding : load_head(l, c->vocab, c->hidden, "language_model.lm_head.weight");
     m->llm.inv_freq = load_frequencies(l, c);
 }
 

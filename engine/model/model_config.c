@@ -312,9 +312,20 @@ static void read_end_ids(struct model_config *c, const struct json_fields *f)
     }
 }
 
+/* A key of this server's own: how small models draw best depends on the model. */
+static void read_image_generation(struct drawing_config *d, const struct json_fields *f)
+{
+    struct json_fields own = field_object(f, "image_generation", "generation_config.json: image_generation");
+    d->guidance = (float)field_real(&own, "guidance_scale", d->guidance, 0, 20);
+    d->filter.temperature = (float)field_real(&own, "temperature", d->filter.temperature, 0, 10);
+    d->filter.top_p = (float)field_real(&own, "top_p", d->filter.top_p, 1e-6, 1);
+    d->filter.top_k = (int)field_int(&own, "top_k", d->filter.top_k, 0, INT32_MAX);
+}
+
 static void read_generation(struct model_config *c, const struct json_fields *f)
 {
     read_end_ids(c, f);
+    read_image_generation(&c->drawing, f);
     if (c->bos_id < 0)
         c->bos_id = (int32_t)field_int(f, "bos_token_id", -1, -1, MAX_VOCAB);
     if (!field_bool(f, "do_sample", false))
@@ -430,7 +441,13 @@ out:
 enum status model_config_read(struct model_config *out, const struct checkpoint *ck, struct error *err)
 {
     struct error own = {0};
-    struct model_config c = {.image_id = -1, .bos_id = -1, .temperature = 1, .top_p = 1};
+    struct model_config c = {
+        .image_id = -1,
+        .bos_id = -1,
+        .temperature = 1,
+        .top_p = 1,
+        .drawing = {.guidance = 1.5f, .filter = {.temperature = 1, .top_k = 900, .top_p = 0.96f}},
+    };
     name_from_path(&c, checkpoint_path(ck));
     enum status status =
         checkpoint_is_gguf(ck) ? model_config_read_gguf(&c, ck, &own) : read_folder(&c, ck, &own);

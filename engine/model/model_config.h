@@ -4,6 +4,7 @@
 #ifndef VARGPT_ENGINE_MODEL_MODEL_CONFIG_H
 #define VARGPT_ENGINE_MODEL_MODEL_CONFIG_H
 
+#include "base/choice.h"
 #include "engine/model/checkpoint.h"
 #include "engine/picture/vision_input.h"
 
@@ -48,6 +49,10 @@ struct drawing_config {
     bool scales_given;               /* config.json carries var_patch_nums (else the published list must fit the shapes) */
     int norm_groups;                 /* of the VAE's group norms */
     int32_t start_id, end_id, pad_id;
+    /* how a request's pictures are drawn where it does not say: generation_config's "image_generation", or 1.5 and
+     * temperature 1, top_k 900, top_p 0.96 */
+    float guidance;
+    struct choice_filter filter;
 };
 
 struct model_config {

@@ -198,7 +198,7 @@ static void *quantized(const struct checkpoint_tensor *t, int rows, int cols, en
 }
 
 static struct weight *matrix_from(struct loader *l, const struct checkpoint_tensor *t, int rows, int cols,
-                                  enum dtype type)
+                                  enum dtype type, bool divides)
 {
     if (!t || failed(l))
         return NULL;
@@ -209,7 +209,7 @@ static struct weight *matrix_from(struct loader *l, const struct checkpoint_tens
     touch(t->data, t->bytes);
     void *blocks = quantized(t, rows, cols, type);
     struct host_matrix matrix = {blocks ? blocks : t->data, blocks ? type : t->type, rows, cols,
-                                 .stays = !blocks};
+                                 .stays = !blocks, .divides = divides};
     struct weight *w = keep_matrix(l, &matrix, t);
     free(blocks);
     return w;
@@ -218,7 +218,13 @@ static struct weight *matrix_from(struct loader *l, const struct checkpoint_tens
 struct weight *load_matrix(struct loader *l, int rows, int cols, const char *format, ...)
 {
     FORMAT_NAME(name, format);
-    return matrix_from(l, find_named(l, name, true), rows, cols, DTYPE_F32);
+    return matrix_from(l, find_named(l, name, true), rows, cols, DTYPE_F32, false);
+}
+
+struct weight *load_head(struct loader *l, int rows, int cols, const char *format, ...)
+{
+    FORMAT_NAME(name, format);
+    return matrix_from(l, find_named(l, name, true), rows, cols, DTYPE_F32, true);
 }
 
 static float *floats_from(struct loader *l, const struct checkpoint_tensor *t, int n)
@@ -262,10 +268,10 @@ float *load_vector(struct loader *l, int n, const char *format, ...)
 }
 
 static struct affine affine_from(struct loader *l, const char *name, int out, int in, enum bias bias,
-                                 enum dtype type)
+                                 enum dtype type, bool divides)
 {
     struct affine a = {0};
-    a.w = matrix_from(l, find_tensor(l, "%s.weight", name), out, in, type);
+    a.w = matrix_from(l, find_tensor(l, "%s.weight", name), out, in, type, divides);
     if (bias == WITH_BIAS)
         a.bias = vector_from(l, name, ".bias", out);
     return a;
@@ -274,13 +280,13 @@ static struct affine affine_from(struct loader *l, const char *name, int out, in
 struct affine load_affine(struct loader *l, int out, int in, enum bias bias, const char *format, ...)
 {
     FORMAT_NAME(name, format);
-    return affine_from(l, name, out, in, bias, DTYPE_F32);
+    return affine_from(l, name, out, in, bias, DTYPE_F32, false);
 }
 
 struct affine load_layer(struct loader *l, int out, int in, enum bias bias, const char *format, ...)
 {
     FORMAT_NAME(name, format);
-    return affine_from(l, name, out, in, bias, l->layers);
+    return affine_from(l, name, out, in, bias, l->layers, true);
 }
 
 struct norm load_norm(struct loader *l, int n, const char *format, ...)

@@ -38,6 +38,9 @@ void refuse_shape(struct loader *, const struct checkpoint_tensor *, const char 
 /* A matrix whose first dimension is rows and whose others make cols. */
 struct weight *load_matrix(struct loader *, int rows, int cols, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
+/* The same of one that is for linear alone (a language model's head): several cards may share its rows out. */
+struct weight *load_head(struct loader *, int rows, int cols, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
 /* n values as float32 in backend memory. */
 float *load_vector(struct loader *, int n, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* n values as float32 in host memory (caller frees); NULL after a problem. */
@@ -47,7 +50,8 @@ enum bias { NO_BIAS, WITH_BIAS };
 /* NAME.weight [out, in] and NAME.bias [out]. */
 struct affine load_affine(struct loader *, int out, int in, enum bias, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
-/* The same of a layer that there are many of: its matrix becomes what loader.layers says, if it can. */
+/* The same of a layer that there are many of: its matrix becomes what loader.layers says, if it can, and several cards may
+ * share its rows out. */
 struct affine load_layer(struct loader *, int out, int in, enum bias, const char *format, ...)
     __attribute__((format(printf, 5, 6)));
 /* NAME.weight and NAME.bias, [n]. */

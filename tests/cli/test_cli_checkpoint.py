@@ -1,6 +1,8 @@
 """tokenize and inspect on the golden checkpoint."""
 import json
 
+import pytest
+
 
 def strings(vargpt):
     lines = (vargpt.golden / "tokenizer.jsonl").read_text().splitlines()
@@ -53,3 +55,15 @@ def test_inspect(vargpt):
         assert total[key] == sum(part[key] for part in facts["parts"][:-1])
     size = (vargpt.golden / "checkpoint" / "model.safetensors").stat().st_size
     assert 0 < size - facts["memory"]["weights"] < 200000
+
+
+@pytest.mark.parametrize("options, divergence, same", [
+    ([], 0, 100), (["--cache-type", "bf16"], 3e-4, 98), (["--cache-type", "int8"], 2e-3, 95), (["--weights", "int8"], 2e-3, 95)])
+def test_what_fewer_bits_cost(vargpt, options, divergence, same):
+    """On the trained demo model, as docs/scheduling.md has it."""
+    figures = json.loads(vargpt("compare", "--json", *options).stdout)
+    assert [f["name"] for f in figures] == ["text", "looking", *(f"drawing, scale {s}" for s in range(1, 7))]
+    assert sum(f["rows"] for f in figures[2:]) == 4 * 130
+    assert all(f["mean_divergence"] <= divergence for f in figures)
+    assert sum(f["top1_percent"] * f["rows"] for f in figures) / sum(f["rows"] for f in figures) >= same
+    assert (max(f["largest_divergence"] for f in figures) == 0) == (options == [])

@@ -7,6 +7,7 @@ import urllib.request
 
 import pixels
 import pytest
+from program import ROOT
 
 
 def case(vargpt, kind, name):
@@ -75,6 +76,13 @@ def test_draw_several(vargpt):
     assert len(set(read)) == 3
     vargpt("draw", "-m", vargpt.model, "a tree", "--seed", "-5", "-o", "again.png")
     assert (vargpt.folder / "again.png").read_bytes() == (vargpt.folder / "out-1.png").read_bytes()
+
+
+def test_the_demo_model_is_found_from_anywhere(vargpt):
+    vargpt("draw", "a butterfly on a flower", "--seed", "1", "-o", "first.png")
+    vargpt("draw", "-m", ROOT / "models" / "demo", "a butterfly on a flower", "--seed", "1", "-o", "second.png")
+    assert (vargpt.folder / "first.png").read_bytes() == (vargpt.folder / "second.png").read_bytes()
+    assert b"draw" in vargpt("chat", "--temperature", "0", "What can you do?").stdout
 
 
 def test_draw_previews(vargpt):

@@ -86,7 +86,9 @@ def test_health_without_a_server(vargpt):
 
 @pytest.mark.parametrize("device, message", [
     ("gpu", "'gpu' is none of auto, cpu, cuda, cuda:N"), ("cuda:", "'cuda:' is none of"), ("cuda:x", "'cuda:x' is none of"),
-    ("cuda:-1", "'cuda:-1' is none of"), ("cuda:900", "CUDA"),
+    ("cuda:-1", "'cuda:-1' is none of"), ("cuda:900", "CUDA"), ("cuda:0,1", "CUDA"), ("cuda:all", "CUDA"),
+    ("cuda:0,", "'cuda:0,' is none of"), ("cuda:1,1", "cards that differ"), ("cuda:0,all", "'cuda:0,all' is none of"),
+    ("cuda:0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16", "is none of"),
 ])
 def test_device(vargpt, device, message):
     assert message in one_line(vargpt("chat", "-m", vargpt.model, "--device", device, "hello", code=1))

@@ -10,7 +10,7 @@ import yaml
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DOCKER = ROOT / "docker"
-SCRIPTS = ["build-program", "entry", "get-model", "try-without-registry"]
+SCRIPTS = ["build-program", "try-without-registry"]
 
 
 def instructions():
@@ -52,7 +52,7 @@ def compose(name="compose.yaml"):
 
 def test_stages():
     names = [argument.split(" AS ")[-1] for _, word, argument in instructions() if word == "FROM"]
-    assert names == ["sources", "model", "build", "cpu", "build-cuda", "cuda", "cpu"]  # the last: `docker build` without --target
+    assert names == ["sources", "build", "cpu", "build-cuda", "cuda", "cpu"]  # the last: `docker build` without --target
 
 
 def test_stages_copy_what_is_there():
@@ -67,7 +67,7 @@ def test_stages_copy_what_is_there():
         assert not origin or origin[1] in known, argument
         for source in sources:
             path = source.removeprefix("/src/") if origin and origin[1] == "sources" else source
-            if origin and origin[1] != "sources" or path in (".", "/src", "models/demo"):
+            if origin and origin[1] != "sources" or path in (".", "/src"):
                 continue
             assert (ROOT / path).exists(), argument
             assert not ignored(path), argument
@@ -164,27 +164,3 @@ def test_scripts_are_scripts(name):
     shell = path.read_text().splitlines()[0].removeprefix("#!")
     assert os.access(path, os.X_OK)
     assert subprocess.run([shell, "-n", path]).returncode == 0
-
-
-@pytest.mark.parametrize("arguments, variables, taken", [
-    ("serve", {}, True),
-    ("serve --model-name x", {}, True),
-    ("serve --model /models/x", {}, False),
-    ("chat -m /models/x", {}, False),
-    ("serve", {"VARGPT_MODEL": "/models/x"}, False),
-    ("serve", {"VARGPT_MODEL": ""}, True),
-    ("serve", {"VARGPT_CONFIG": "/x.json"}, False),
-])
-def test_entry_takes_its_own_model_where_nobody_names_one(tmp_path, arguments, variables, taken):
-    default = tmp_path / "vargpt.json"
-    default.write_text("{}")
-    entry = tmp_path / "entry"
-    entry.write_text((DOCKER / "entry").read_text().replace("/usr/local/share/vargpt/model/vargpt.json", str(default)))
-    program = tmp_path / "vargpt"
-    program.write_text('#!/bin/sh\necho "$VARGPT_CONFIG"\necho "$@"\n')
-    program.chmod(0o755)
-    done = subprocess.run(["sh", entry, *arguments.split()], capture_output=True, text=True, check=True,
-                          env={"PATH": f"{tmp_path}:{os.environ['PATH']}", **variables})
-    config, passed_on = done.stdout.splitlines()
-    assert passed_on == arguments
-    assert (config == str(default)) == taken

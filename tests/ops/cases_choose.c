@@ -185,7 +185,7 @@ void case_memory(struct check *c)
         be->op->weight_free(be, NULL);
         struct weight *w = NULL;
         struct error err = {0};
-        struct host_matrix bad = {in, DTYPE_Q8_0, 1, 33, false};
+        struct host_matrix bad = {in, DTYPE_Q8_0, 1, 33, .stays = false};
         if (be->op->weight_load(be, &w, &bad, &err) != STATUS_BAD_FILE)
             check_fail(c, "a row of 33 weights in blocks of 32 was taken");
     }

@@ -221,7 +221,7 @@ struct random_weight weight_random(struct check *c, enum dtype type, int rows, i
 {
     size_t n = (size_t)rows * (size_t)cols;
     struct random_weight w = {.data = xmalloc(dtype_bytes(type, n)), .value = doubles_new(n)};
-    w.host = (struct host_matrix){w.data, type, rows, cols, random_next(c) % 2 == 0};
+    w.host = (struct host_matrix){w.data, type, rows, cols, .stays = random_next(c) % 2 == 0};
     fill_weight(c, w.data, type, n);
     reference_values(w.value, w.data, type, n);
     return w;

@@ -77,6 +77,8 @@ struct engine *fake_engine_open(struct fake_options options)
     e->stuck = options.stuck;
     e->lost = options.lost;
     e->config.drawing.n_scales = SCALES;
+    e->config.drawing.guidance = 1.5f;
+    e->config.drawing.filter = (struct choice_filter){.temperature = 1, .top_k = 900, .top_p = 0.96f};
     pthread_mutex_init(&e->lock, NULL);
     pthread_cond_init(&e->change, NULL);
     return e;

@@ -48,6 +48,24 @@ def streamed_text(response):
     return "".join(json.loads(e)["choices"][0]["delta"].get("content", "") for e in events[:-1])
 
 
+def test_a_checkpoint_says_how_it_draws_best(tmp_path):
+    for file in (GOLDEN / "tiny-a" / "checkpoint").iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    path = tmp_path / "generation_config.json"
+    own = {"guidance_scale": 0.5, "temperature": 0.25, "top_k": 3, "top_p": 0.75}
+    text = json.dumps({**json.loads(path.read_text()), "image_generation": own})
+    path.unlink()
+    path.write_text(text)
+    server = start_real(tmp_path)
+    assert server.http.get("/v1/models").json()["data"][0]["image_config"] == own
+
+    def draw(**fields):
+        return server.post("/v1/images/generations", {"prompt": "a", "seed": 1, **fields}).json()["data"][0]["b64_json"]
+    assert draw() == draw(**own) != draw(temperature=1)
+    assert draw(quality="high") == draw(guidance_scale=1, top_k=2)
+    server.stop()
+
+
 def test_greedy_text(served):
     for case in served.cases["llm"]:
         whole = served.post("/v1/chat/completions", chat(served, case)).json()

@@ -7,7 +7,7 @@ import pytest
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "server"))
 from browsing import CHROMIUM, Browsing  # noqa: E402
-from serving import GOLDEN, start_fake, start_real  # noqa: E402
+from serving import GOLDEN, ROOT, start_fake, start_real  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +26,13 @@ def browser():
 @pytest.fixture(scope="session")
 def real(browser):
     server = start_real(GOLDEN / "tiny-a" / "checkpoint", "--model-name", "tiny")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def demo(browser):
+    server = start_real(ROOT / "models" / "demo")
     yield server
     server.stop()
 

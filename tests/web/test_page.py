@@ -25,7 +25,25 @@ def decoded(url):
     return base64.b64decode(url.split(",", 1)[1])
 
 
-# ---- over the model
+# ---- over the demo model, as a newcomer does
+
+
+def test_the_examples_are_answered(demo, visit):
+    v = visit(demo)
+    for k in range(v["#examples button"].count()):
+        example = v["#examples button"].nth(k)
+        text = example.inner_text()
+        if "Show a picture" in text:
+            continue
+        example.click()
+        v["#message"].press("Enter")
+        v.wait_settled()
+        assert v[".failure:visible"].count() == 0
+        v.wait(f"() => document.querySelectorAll('.frame img').length === {int('draw' in text)}")  # the last scale has faded in
+        v["#new"].click()
+
+
+# ---- over random weights
 
 
 def test_chat_streams_over_turns(real, visit):

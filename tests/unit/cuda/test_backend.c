@@ -82,7 +82,7 @@ static void refuses_large(void **state)
     struct backend *be = open_card();
     struct weight *w = NULL;
     struct error err = {0};
-    struct host_matrix huge = {"", DTYPE_F32, 1 << 20, 1 << 12, true};
+    struct host_matrix huge = {"", DTYPE_F32, 1 << 20, 1 << 12, .stays = true};
     assert_null(be->op->alloc(be, (size_t)1 << 45));
     assert_int_equal(be->op->weight_load(be, &w, &huge, &err), STATUS_NO_MEMORY);
     assert_int_equal(be->op->finish(be, &err), STATUS_OK);
@@ -97,7 +97,7 @@ static void blocks_beyond_f16(void **state)
     struct weight *w = NULL;
     struct error err = {0};
     unsigned char block[34] = {0x00, 0x78, 100, 1}; /* 32768 x (100, 1, 0, ...) */
-    struct host_matrix m = {block, DTYPE_Q8_0, 1, 32, false};
+    struct host_matrix m = {block, DTYPE_Q8_0, 1, 32, .stays = false};
     float x[32] = {1, 2}, y = 0;
     cuda_backend_set_fast(be, true);
     assert_int_equal(be->op->weight_load(be, &w, &m, &err), STATUS_OK);
@@ -136,7 +136,7 @@ static bool use_card(void)
     struct error err = {0};
     struct weight *w = NULL;
     unsigned char blocks[ROWS * 34] = {0};
-    struct host_matrix m = {blocks, DTYPE_Q8_0, ROWS, COLS, false};
+    struct host_matrix m = {blocks, DTYPE_Q8_0, ROWS, COLS, .stays = false};
     float x[ROWS * COLS] = {0}, t[ROWS] = {0};
     bool worked = false;
     if (cuda_backend_open(&be, 0, &err))

@@ -297,7 +297,7 @@ static struct backend *open_fast(void)
 static bool use_libraries(bool *opened)
 {
     static uint16_t zeros[9 * CHANNELS * CHANNELS];
-    struct host_matrix m = {zeros, DTYPE_BF16, CHANNELS, 9 * CHANNELS, false}, n = m;
+    struct host_matrix m = {zeros, DTYPE_BF16, CHANNELS, 9 * CHANNELS, .stays = false}, n = m;
     struct conv conv = {.height = SIDE, .width = SIDE, .kernel = 3, .stride = 1, .upsample = 1};
     struct weight *taps = NULL, *w = NULL;
     struct error err = {0};

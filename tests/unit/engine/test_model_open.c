@@ -214,6 +214,10 @@ static void test_keys(void **state)
         {preprocessor, "size", "{\"longest_edge\": 30}", "longest_edge is not supported"},
         {"generation_config.json", "bos_token_id", "\"<s>\"",
          "generation_config.json: bos_token_id must be an integer"},
+        {"generation_config.json", "image_generation", "{\"top_p\": 2}",
+         "generation_config.json: image_generation: top_p is 2, must be"},
+        {"generation_config.json", "image_generation", "3",
+         "generation_config.json: image_generation must be an object"},
     };
     (void)state;
     for (size_t i = 0; i < sizeof changes / sizeof *changes; i++)

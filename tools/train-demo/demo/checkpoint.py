@@ -41,7 +41,9 @@ def config(words):
 
 
 def build(words):
-    """The whole model, freshly initialised but for the eye and the VQVAE, which their phases have trained."""
+    """The whole model, initialised alike each time (what never learns, such as cond, is in no phase's result) but for
+    the eye and the VQVAE, which their phases have trained."""
+    torch.manual_seed(0)
     sizes = {"depth": DEPTH, "width": WIDTH, "var_heads": VAR_HEADS, "codes": 1024, "z": 16, "vae_width": 32,
              "vae_multipliers": (1, 1, 2, 4), "vae_blocks": 1, "phis": 4, "classes": words.draw + 2}
     m = VarGPT(config(words), sizes)
@@ -103,7 +105,10 @@ def export(folder, stages=STAGES):
         (folder / name).write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
     write("config.json", config(w))
-    write("generation_config.json", {"bos_token_id": w.start, "eos_token_id": w.end, "pad_token_id": w.pad})
+    write("generation_config.json", {
+        "bos_token_id": w.start, "eos_token_id": w.end, "pad_token_id": w.pad,
+        "do_sample": True, "temperature": 0.3, "top_p": 0.9,
+        "image_generation": {"guidance_scale": 1.5, "temperature": 0.5, "top_k": 900, "top_p": 0.96}})
     write("preprocessor_config.json", {
         "crop_size": {"height": 64, "width": 64}, "do_center_crop": True, "do_convert_rgb": True,
         "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": list(data.MEAN),

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from . import chat, paths, scenes, texts
 from .hogwild import DEVICE
-from .things import BACKGROUND_NAMES
+from .things import BACKGROUND_NAMES, LABELS
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 DEVIATION = (0.26862954, 0.26130258, 0.27577711)
@@ -54,16 +55,14 @@ class Set:
         return torch.from_numpy(self.tokens[np.asarray(indices)].astype(np.int64)).to(DEVICE)
 
     def label_rows(self, indices):
-        """For each picture position which thing is there, (N, POSITIONS); scale 0 has the largest thing."""
+        """For each picture position which thing is there, (N, POSITIONS): the one that covers most of it, 0 where none
+        covers a quarter; scale 0 has the largest thing."""
         labels = torch.from_numpy(self.drawn_labels[np.asarray(indices)].astype(np.int64))
-        n, cells = len(labels), labels.shape[1]
-        flat = labels.view(n, -1)
-        counts = torch.zeros(n, int(flat.max()) + 1, dtype=torch.long).scatter_add_(1, flat, torch.ones_like(flat))
-        counts[:, 0] = 0
-        rows = [counts.argmax(1)[:, None]]
-        for p in PATCH_NUMS[1:]:
-            at = ((torch.arange(p) + 0.5) * cells / p).long()
-            rows.append(labels[:, at][:, :, at].reshape(n, -1))
+        covered = F.one_hot(labels, LABELS).permute(0, 3, 1, 2)[:, 1:].float()
+        rows = []
+        for p in PATCH_NUMS:
+            share, thing = F.adaptive_avg_pool2d(covered, p).flatten(2).max(1)
+            rows.append(torch.where(share >= (0.25 if p > 1 else 0.0), thing + 1, 0))
         return torch.cat(rows, 1).to(DEVICE)
 
     def ground_rows(self, indices):

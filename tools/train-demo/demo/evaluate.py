@@ -95,7 +95,7 @@ def looking_score(m, words, count):
         things = [t for t in (specs[k][1], specs[k][3]) if t]
         yes = k % 2 == 0
         x = r.choice(things) if yes else r.choice([n for n in NAMES if n not in things])
-        a = answers(m, words, pixels[k:k + 1], f"Is there {texts.named(x)}?", 4)[0]
+        a = answers(m, words, pixels[k:k + 1], f"Is there {texts.named(x)}?")[0]
         verdicts.append(a.startswith("Yes" if yes else "No"))
     out["yes_no"] = np.mean(verdicts)
     return {k: round(float(v), 3) for k, v in out.items()}

@@ -34,13 +34,11 @@ class Stage(hogwild.Phase):
     clip = 1.0
     ema = 0.999
     decoder = True          # whether the drawing loss is computed
-    text = 1.0              # weight of the text's loss
     helper = 0.5            # weight of the helper's losses
     blind = 0.1             # share of drawings whose LLM rows are noise, so that guidance means something
     evaluate_every = 600.0
 
     def modules(self):
-        torch.manual_seed(0)
         words = checkpoint.words()
         m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS + len(BACKGROUND_NAMES))
         for stage in self.before:
@@ -71,7 +69,7 @@ class Stage(hogwild.Phase):
                 part = losses(self.m["model"], self.m["helper"], self.source, batch, self.decoder, self.blind,
                               frozen=self.name == "stage1")
             if "text" in part and self.name != "stage1":
-                total = total + self.text * part["text"]
+                total = total + part["text"]
             if "helper" in part and self.name != "stage1":
                 total = total + self.helper * (part["helper"] + part["ground"])
             if "draw" in part:
@@ -102,7 +100,7 @@ def losses(m, helper, source, batch, decoder, blind, frozen):
         h = m.language_model(x)
         said = batch.labels >= 0
         if not frozen:
-            found["text"] = F.cross_entropy(m.language_model.lm_head(h[said]).float(), batch.labels[said])
+            found["text"] = focused(m.language_model.lm_head(h[said]).float(), batch.labels[said])
     if batch.draws:
         h = h[places].view(len(batch.draws), data.POSITIONS, -1)
         if not frozen:
@@ -116,6 +114,13 @@ def losses(m, helper, source, batch, decoder, blind, frozen):
             each = F.cross_entropy(logits.transpose(1, 2), codes, reduction="none")
             found["draw"] = 0.5 * each.mean() + 0.5 * by_scale(m, each).mean()
     return found
+
+
+def focused(logits, labels):
+    """Cross-entropy with most weight on tokens that are not known yet: of an answer's dozen words one or two decide."""
+    each = F.cross_entropy(logits, labels, reduction="none")
+    weight = 1.02 - (-each.detach()).exp()
+    return (weight * each).sum() / weight.sum()
 
 
 def by_scale(m, each):
@@ -144,8 +149,9 @@ class Stage2(Stage):
 
 class Stage3(Stage):
     name, minutes, before = "stage3", 360.0, ("language", "stage1", "stage2")
-    learns, rate_at, text, ema = LLM + INPUTS + DECODER, 1e-3, 3.0, 0.997
-    kinds = ((texts.understanding, 20), (texts.generation, 24), (texts.mixed, 6))
+    learns, rate_at, ema = LLM + INPUTS + DECODER, 1e-3, 0.99
+    helper = 1.5
+    kinds = ((texts.understanding, 16), (texts.generation, 24), (texts.mixed, 6))
 
 
 PHASES = {c.name: c for c in (Language, Stage1, Stage2, Stage3)}
