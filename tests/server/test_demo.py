@@ -47,7 +47,7 @@ def test_knows_what_it_has_drawn(demo, colour, thing):
                                "Which colour is the background?", f"Is there a {thing}?")
     assert what["content"].startswith(f"This is a {thing}")
     assert colour in ground["content"]
-    assert there["content"].startswith("Yes")
+    assert there["content"].startswith(f"I see a {thing}")
 
 
 def test_draws_in_conversation_and_changes_what_it_drew(demo):

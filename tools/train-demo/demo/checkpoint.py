@@ -108,7 +108,7 @@ def export(folder, stages=STAGES):
     write("generation_config.json", {
         "bos_token_id": w.start, "eos_token_id": w.end, "pad_token_id": w.pad,
         "do_sample": True, "temperature": 0.3, "top_p": 0.9,
-        "image_generation": {"guidance_scale": 1.5, "temperature": 0.5, "top_k": 900, "top_p": 0.96}})
+        "image_generation": {"guidance_scale": 1.5, "temperature": 0.3, "top_k": 900, "top_p": 0.96}})
     write("preprocessor_config.json", {
         "crop_size": {"height": 64, "width": 64}, "do_center_crop": True, "do_convert_rgb": True,
         "do_normalize": True, "do_rescale": True, "do_resize": True, "image_mean": list(data.MEAN),

@@ -80,7 +80,7 @@ def drawing_score(m, words, count=64, file=None, **sampling):
 
 
 def looking_score(m, words, count):
-    """Captions, colours and yes/no questions on unseen scenes."""
+    """Captions and colours on unseen scenes."""
     unseen, r = data.Set("unseen"), random.Random(0)
     pixels = unseen.look(r, range(count), 0.0)[0]
     specs = unseen.specs[:count]
@@ -90,14 +90,6 @@ def looking_score(m, words, count):
     colours = answers(m, words, pixels, texts.WHICH_COLOUR[0], 12)
     right = [a == f"The background is {s[0]}." for a, s in zip(colours, specs)]
     out = {"caption": np.mean(exact), "things_and_relation": np.mean(no_colour), "colour": np.mean(right)}
-    verdicts = []
-    for k in range(0, min(count, 64)):
-        things = [t for t in (specs[k][1], specs[k][3]) if t]
-        yes = k % 2 == 0
-        x = r.choice(things) if yes else r.choice([n for n in NAMES if n not in things])
-        a = answers(m, words, pixels[k:k + 1], f"Is there {texts.named(x)}?")[0]
-        verdicts.append(a.startswith("Yes" if yes else "No"))
-    out["yes_no"] = np.mean(verdicts)
     return {k: round(float(v), 3) for k, v in out.items()}
 
 

@@ -148,7 +148,7 @@ class Stage2(Stage):
 
 
 class Stage3(Stage):
-    name, minutes, before = "stage3", 360.0, ("language", "stage1", "stage2")
+    name, minutes, before = "stage3", 120.0, ("language", "stage1", "stage2")
     learns, rate_at, ema = LLM + INPUTS + DECODER, 1e-3, 0.99
     helper = 1.5
     kinds = ((texts.understanding, 16), (texts.generation, 24), (texts.mixed, 6))
