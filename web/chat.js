@@ -385,8 +385,8 @@ function examples(sees, draws) {
     draws && { text: "Can you draw a butterfly on a flower?" },
     draws && { text: "Please draw a pizza in a frame." },
     draws && { text: "What can you do?" },
-    !draws && { text: "Why is the sky blue, and why is a sunset red?" },
-    !draws && { text: "Write a short poem about the sea in autumn." },
-    !sees && { text: "Name three uses for a brick that are not building." },
+    !draws && { text: "Why is the sky blue?" },
+    !draws && { text: "Write a short poem about the sea." },
+    !sees && { text: "Name three uses for a brick." },
   ].filter(Boolean);
 }

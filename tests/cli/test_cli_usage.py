@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-COMMANDS = ["serve", "chat", "draw", "tokenize", "inspect", "verify", "bench", "health", "config", "man"]
+COMMANDS = ["serve", "chat", "draw", "tokenize", "inspect", "verify", "compare", "bench", "health", "config", "man"]
 
 
 def one_line(done):
