@@ -20,8 +20,8 @@ int health_main(int argc, char **argv);
 int config_main(int argc, char **argv);
 int man_main(int argc, char **argv);
 
-/* The first line of a subcommand: reads the settings, finds the demo model where none is named, and answers --help. True to go on (then config_release
- * is owed); false with *code the exit code, everything said. */
+/* The first line of a subcommand: reads the settings, finds the demo model where none is named, and answers
+ * --help. True to go on (then config_release is owed); false with *code the exit code, everything said. */
 bool cli_begin(struct config *, enum command, int argc, char **argv, int *code);
 /* "vargpt: MESSAGE" on standard error; returns the exit code. */
 int cli_fail(const struct error *);

@@ -18,12 +18,10 @@ enum { DRAWINGS = 4, MAX_RUNS = 2 + DRAWINGS };
 
 static const char text[] =
     "A lighthouse keeper writes a letter every evening. He tells of the weather, of the ships that passed, "
-    "of the "
-    "gulls on the railing and of what he had for supper. Nobody has ever answered. One morning a boat brings "
-    "a sack "
-    "with two thousand replies, all from one small town where his letters had been read aloud each Sunday. "
-    "What should "
-    "he write tonight? Answer in three sentences, and name one thing that he might draw.";
+    "of the gulls on the railing and of what he had for supper. Nobody has ever answered. One morning a boat "
+    "brings a sack with two thousand replies, all from one small town where his letters had been read aloud "
+    "each Sunday. What should he write tonight? Answer in three sentences, and name one thing that he might "
+    "draw.";
 static const char look[] = "What is in this picture? Describe it in one sentence.";
 static const char *const subjects[DRAWINGS] = {"a butterfly on a flower", "a cat",
                                                "a house to the left of a tree", "a boat under the moon"};
@@ -41,6 +39,11 @@ struct comparison {
     struct picture shown; /* what the model looks at */
     json_t *report;
 };
+
+static struct traced_run *side(struct pair *p, bool exactly)
+{
+    return exactly ? &p->exact : &p->other;
+}
 
 /* Mean and largest Kullback-Leibler divergence of rows of logits, and how often the likeliest is the same. */
 struct distance {
@@ -105,7 +108,7 @@ static enum status run_all(struct comparison *c, struct engine *e, bool exactly,
     c->n = 0;
     struct pair *p = &c->pair[c->n++];
     p->name = "text";
-    if (run(exactly ? &p->exact : &p->other, e, build(e, text, NULL, err), err))
+    if (run(side(p, exactly), e, build(e, text, NULL, err), err))
         return err->status;
     for (int i = 0; draws && i < DRAWINGS; i++) {
         p = &c->pair[c->n++];
@@ -113,7 +116,7 @@ static enum status run_all(struct comparison *c, struct engine *e, bool exactly,
         struct request *r = build(e, subjects[i], NULL, err);
         if (r)
             have_drawn(r, e, i + 1, &p->exact);
-        if (run(exactly ? &p->exact : &p->other, e, r, err))
+        if (run(side(p, exactly), e, r, err))
             return err->status;
     }
     if (!sees)
@@ -123,7 +126,7 @@ static enum status run_all(struct comparison *c, struct engine *e, bool exactly,
     const struct picture *shown = draws ? &c->pair[1].exact.picture : &c->shown;
     p = &c->pair[c->n++];
     p->name = "looking";
-    return run(exactly ? &p->exact : &p->other, e, build(e, look, shown, err), err);
+    return run(side(p, exactly), e, build(e, look, shown, err), err);
 }
 
 /* ---- comparing ---- */
@@ -205,9 +208,10 @@ static void tell_all(struct comparison *c, int scales)
         printf("%-16s %6s  %14s  %14s  %15s\n", "", "rows", "mean KL, nats", "largest", "same top-1, %");
     for (int i = 0; i < c->n; i++) {
         struct distance d = {0};
+        if (c->pair[i].exact.n_codes) /* drawings are told scale by scale */
+            continue;
         add_prompt(&d, &c->pair[i]);
-        if (i == 0 || strcmp(c->pair[i].name, "looking") == 0)
-            tell(c, c->pair[i].name, &d);
+        tell(c, c->pair[i].name, &d);
     }
     tell_scales(c, scales);
     if (c->config->json && json_dumpf(c->report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(6)) == 0)

@@ -1,5 +1,7 @@
 /* The CUDA backend's own bookkeeping, on the emulated card: staging, sticky failures, memory that cannot be
  * had. What it computes is check_ops's to test. */
+#include "fail_in_turn.h"
+
 #include "cuda/cuda_backend.h"
 
 #include "base/memory.h"
@@ -168,16 +170,8 @@ out:
 static void survives_no_memory(void **state)
 {
     (void)state;
-    int failures = 0;
     assert_true(use_card());
-    for (long n = 1; n < 100; n++) {
-        memory_fail_after(n);
-        bool worked = use_card();
-        memory_fail_after(0);
-        if (worked)
-            break;
-        failures++;
-    }
+    int failures = fail_in_turn(use_card);
     assert_true(failures >= 5);
     assert_true(use_card());
 }
