@@ -40,14 +40,15 @@ def test_says_what_it_can_do(demo):
     assert "draw" in able["content"] and "picture" in able["content"]
 
 
-@pytest.mark.parametrize("colour, thing", [("blue", "cat"), ("white", "pizza"), ("green", "car")])
+@pytest.mark.parametrize("colour, thing", [("pink", "donut"), ("white", "watermelon"), ("green", "car")])
 def test_knows_what_it_has_drawn(demo, colour, thing):
     picture = draw(demo, f"Draw a {thing} on a {colour} background.")
-    what, ground, there = talk(demo, [{"type": "text", "text": "What is in this picture?"}, url_of(picture)],
-                               "Which colour is the background?", f"Is there a {thing}?")
+    what, ground, there, other = talk(demo, [{"type": "text", "text": "What is in this picture?"}, url_of(picture)],
+                                      "Which colour is the background?", f"Is there a {thing}?", "Is there a dinosaur?")
     assert what["content"].startswith(f"This is a {thing}")
     assert colour in ground["content"]
-    assert there["content"].startswith(f"I see a {thing}")
+    assert there["content"] == f"Yes, I see a {thing}."
+    assert other["content"] == f"No, I see a {thing}."
 
 
 def test_draws_in_conversation_and_changes_what_it_drew(demo):
@@ -62,6 +63,13 @@ def test_the_articles_request_gets_a_picture(demo):
     (reply,) = talk(demo, "Design a drawing of a butterfly on a flower.")
     image = Image.open(io.BytesIO(base64.b64decode(reply["images"][0]["image_url"]["url"].split(",")[1])))
     assert image.size == (64, 64) and len(image.convert("RGB").getcolors(4096)) > 500
+
+
+def test_draws_after_small_talk_and_answers_about_its_drawing(demo):
+    replies = talk(demo, "Hello!", "What can you do?", "Draw a cat on a blue background.", "Is there a cat?",
+                   "Is there a dog?", "Which colour is the background?")
+    assert len(replies[2]["images"]) == 1
+    assert [r["content"] for r in replies[3:]] == ["Yes, I see a cat.", "No, I see a cat.", "The background is blue."]
 
 
 def test_refuses_what_it_does_not_know(demo):

@@ -14,7 +14,7 @@ from .vae import VAE
 HIDDEN, LAYERS, HEADS, INNER = 192, 5, 6, 512
 WIDTH, DEPTH, VAR_HEADS = 192, 6, 3
 CONTEXT = 2048
-STAGES = ("language", "stage1", "stage2", "stage3")
+STAGES = ("language", "stage1", "stage2", "stage3", "match", "last")
 
 
 def config(words):
@@ -85,7 +85,7 @@ def overlay(m, helper, stage):
 
 
 def words():
-    return chat.Words(tokenizer.file())
+    return chat.Words(tokenizer.FILE)
 
 
 def export(folder, stages=STAGES):
@@ -119,13 +119,13 @@ def export(folder, stages=STAGES):
     write("chat_template.json", {"chat_template": chat.TEMPLATE})
     special = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
     write("special_tokens_map.json", special)
-    described = json.loads(tokenizer.file().read_text())
+    described = json.loads(tokenizer.FILE.read_text())
     write("tokenizer_config.json", {
         "added_tokens_decoder": {str(t["id"]): {k: v for k, v in t.items() if k != "id"}
                                  for t in described["added_tokens"]},
         "clean_up_tokenization_spaces": False, "model_max_length": CONTEXT,
         "tokenizer_class": "PreTrainedTokenizerFast", **special})
-    (folder / "tokenizer.json").write_text(tokenizer.file().read_text())
+    (folder / "tokenizer.json").write_text(tokenizer.FILE.read_text())
     size = (folder / "model.safetensors").stat().st_size
     for file in folder.iterdir():
         file.chmod(0o644)

@@ -10,7 +10,7 @@ import matplotlib.pyplot as plt
 
 from . import paths
 
-PHASES = ("vae", "vit", "language", "stage1", "stage2", "stage3")
+PHASES = ("vae", "vit", "language", "stage1", "stage2", "stage3", "match", "last")
 
 
 def main(target):

@@ -1,7 +1,7 @@
 """Scenes and conversations as batches of tensors."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -77,6 +77,19 @@ class Batch:
     labels: torch.Tensor    # (B, L): the next token, or −100
     looks: list             # scenes seen, in the order of their rows
     draws: list             # scenes drawn
+    points: list            # a Point for each question about one thing
+
+
+@dataclass
+class Point:
+    """A name in a question, and the picture it asks about: the last before it."""
+
+    row: int
+    at: int                 # position of the name's last token
+    label: int              # of the thing; 0 for one that is in no picture
+    first: int              # position of the picture's first row
+    drawn: bool             # whether the picture is one of `draws` or of `looks`
+    picture: int            # its number there
 
 
 class Writer:
@@ -95,10 +108,15 @@ class Writer:
             self.plain[text] = self.words.tokenizer.encode(text, add_special_tokens=False).ids
         return self.plain[text]
 
+    def token_at(self, text, character):
+        """Which of a text's tokens holds a character."""
+        offsets = self.words.tokenizer.encode(text, add_special_tokens=False).offsets
+        return next(n for n, (first, last) in enumerate(offsets) if first <= character < last)
+
     def sequence(self, r, turns, system=None):
-        """One conversation as (ids, labels, looks, draws)."""
+        """One conversation as (ids, labels, looks, draws, points)."""
         w = self.words
-        ids, labels, looks, draws = [w.start], [-100], [], []
+        ids, labels, looks, draws, points = [w.start], [-100], [], [], []
 
         def add(more, learn=False):
             for i in more:
@@ -111,8 +129,14 @@ class Writer:
             system = r.choice(texts.SYSTEM)
         for k, (user, pictures, reply) in enumerate(turns):
             text = (f"{system} " if k == 0 and system else "") + chat.prompt([("user", user, len(pictures))])
-            for i in self.encode(text):
+            text, mark = texts.unmarked(text)
+            named = self.token_at(text, mark[0] - 1) if mark else None
+            for n, i in enumerate(self.encode(text)):
+                if i == w.image:
+                    picture = (len(ids), False, len(looks))
                 add([i] * (PATCHES if i == w.image else 1))
+                if n == named:
+                    points.append(Point(0, len(ids) - 1, mark[1], *picture))
             looks += pictures
             for part in reply:
                 if isinstance(part, str):
@@ -121,23 +145,29 @@ class Writer:
                 if ids[-1] != w.drawn and k + 1 < len(turns) and part != reply[0] and r.random() < 0.5:
                     add([self.space])       # history may come back with a space here
                 add([w.draw], True)
+                picture = (len(ids), True, len(draws))
                 add([w.place] * POSITIONS + [w.drawn])
                 draws.append(part)
             labels[-1] = w.end
             if ids[-1] == w.drawn and k + 1 < len(turns) and r.random() < 0.5:
                 add([self.space])
-        return ids, labels, looks, draws
+        return ids, labels, looks, draws, points
 
     def batch(self, r, conversations):
         rows = [self.sequence(r, c) for c in conversations]
         longest = max(len(row[0]) for row in rows)
         ids = torch.full((len(rows), longest), self.words.pad)
         labels = torch.full((len(rows), longest), -100)
+        looks, draws, points = [], [], []
         for k, row in enumerate(rows):
             ids[k, :len(row[0])] = torch.tensor(row[0])
             labels[k, :len(row[1])] = torch.tensor(row[1])
-        return Batch(ids.to(DEVICE), labels.to(DEVICE), sum((row[2] for row in rows), []),
-                     sum((row[3] for row in rows), []))
+            for p in row[4]:
+                before = draws if p.drawn else looks
+                points.append(replace(p, row=k, picture=p.picture + len(before)))
+            looks += row[2]
+            draws += row[3]
+        return Batch(ids.to(DEVICE), labels.to(DEVICE), looks, draws, points)
 
 
 class Source:

@@ -79,8 +79,18 @@ def drawing_score(m, words, count=64, file=None, **sampling):
     return {k: round(float(np.mean(v)), 3) for k, v in score.items() if v}
 
 
+def whether(specs):
+    """For each scene a question whether a thing is in it, every other time one that is, and the right answer."""
+    asked = []
+    for k, spec in enumerate(specs):
+        things = [t for t in (spec[1], spec[3]) if t]
+        thing = things[k // 2 % len(things)] if k % 2 == 0 else next(n for n in NAMES[k % len(NAMES):] + NAMES if n not in things)
+        asked.append((f"Is there {texts.named(thing)}?", texts.whether(k % 2 == 0, texts.as_seen(spec))))
+    return asked
+
+
 def looking_score(m, words, count):
-    """Captions and colours on unseen scenes."""
+    """Captions, colours, yes or no on unseen scenes."""
     unseen, r = data.Set("unseen"), random.Random(0)
     pixels = unseen.look(r, range(count), 0.0)[0]
     specs = unseen.specs[:count]
@@ -89,7 +99,8 @@ def looking_score(m, words, count):
     no_colour = [a.split(",")[0] == texts.caption(s).split(",")[0] for a, s in zip(said, specs)]
     colours = answers(m, words, pixels, texts.WHICH_COLOUR[0], 12)
     right = [a == f"The background is {s[0]}." for a, s in zip(colours, specs)]
-    out = {"caption": np.mean(exact), "things_and_relation": np.mean(no_colour), "colour": np.mean(right)}
+    there = [answers(m, words, pixels[k:k + 1], q)[0] == a for k, (q, a) in enumerate(whether(specs))]
+    out = {"caption": np.mean(exact), "things_and_relation": np.mean(no_colour), "colour": np.mean(right), "yes_no": np.mean(there)}
     return {k: round(float(v), 3) for k, v in out.items()}
 
 

@@ -115,6 +115,7 @@ class LlamaAttention(nn.Module):
         self.k_proj = nn.Linear(d, self.kv * self.head_dim, bias=False)
         self.v_proj = nn.Linear(d, self.kv * self.head_dim, bias=False)
         self.o_proj = nn.Linear(self.heads * self.head_dim, d, bias=False)
+        self.keeps, self.kept = False, None     # whether forward leaves its queries and keys in `kept`
 
     def forward(self, x, rotation, mask, cache):
         b, n, _ = x.shape
@@ -122,6 +123,8 @@ class LlamaAttention(nn.Module):
         k = self.k_proj(x).view(b, n, self.kv, -1).transpose(1, 2)
         v = self.v_proj(x).view(b, n, self.kv, -1).transpose(1, 2)
         q, k = rotate(q, *rotation), rotate(k, *rotation)
+        if self.keeps:
+            self.kept = q, k
         if cache is not None:
             k, v = cache.add(k, v)
         if self.kv != self.heads:

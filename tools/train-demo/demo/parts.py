@@ -1,12 +1,8 @@
-"""Committed weights of finished phases: F16 safetensors in models/demo-parts, picked up on a new machine."""
+"""Results of finished phases, F16 safetensors in the work folder: what the next phase starts from."""
 
 from safetensors.torch import load_file, save_file
 
 from . import hogwild, paths
-
-
-def file(name):
-    return paths.PARTS / f"{name}.safetensors"
 
 
 def save(name, module):
@@ -15,23 +11,15 @@ def save(name, module):
 
 
 def save_tensors(name, tensors):
-    """Writes a phase's result into the work folder; `run commit-parts` copies it for a commit."""
+    """Writes a phase's result."""
     tensors = {k: v.detach().cpu().half().contiguous() for k, v in tensors.items()}
     hogwild.write_atomic(paths.WORK / name / f"{name}.safetensors", lambda p: save_file(tensors, p))
 
 
 def path(name):
-    """The newest result of a phase, from the work folder or the committed parts; None where there is none."""
+    """A phase's result; None where there is none."""
     own = paths.WORK / name / f"{name}.safetensors"
-    return own if own.exists() else file(name) if file(name).exists() else None
-
-
-def given(phase):
-    """Whether a phase need not run: its result is committed and nothing newer was begun here."""
-    if file(phase.name).exists() and not (phase.folder / "state.pt").exists():
-        print(f"{phase.name}: taken from {file(phase.name).relative_to(paths.REPO)}")
-        return True
-    return False
+    return own if own.exists() else None
 
 
 def load(name, module):
@@ -45,20 +33,3 @@ def load(name, module):
     if set(missing) - buffers or unexpected:
         raise SystemExit(f"{found} does not fit the phase '{name}': {missing[:3]} {unexpected[:3]}")
     return module
-
-
-def keep():
-    """Copies finished phases' results, and the tokenizer, to models/demo-parts."""
-    paths.PARTS.mkdir(parents=True, exist_ok=True)
-    found = {paths.WORK / "tokenizer" / "tokenizer.json": paths.PARTS / "tokenizer.json"}
-    for done in sorted(paths.WORK.glob("*/done")):
-        name = done.parent.name
-        found[done.parent / f"{name}.safetensors"] = file(name)
-    for own, target in found.items():
-        if own.exists() and (not target.exists() or own.read_bytes() != target.read_bytes()):
-            target.write_bytes(own.read_bytes())
-            print(f"{target.relative_to(paths.REPO)}: {target.stat().st_size / 1e6:.2f} MB")
-
-
-if __name__ == "__main__":
-    keep()

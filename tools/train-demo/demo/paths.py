@@ -1,4 +1,4 @@
-"""Where things lie: the repository, the work folder (never committed), the committed parts."""
+"""Where things lie: the repository, the work folder (never committed)."""
 
 import os
 from pathlib import Path
@@ -7,5 +7,4 @@ REPO = Path(__file__).resolve().parents[3]
 WORK = Path(os.environ.get("TRAIN_DEMO_WORK", REPO / ".train-demo"))
 DATA = WORK / "data"
 TWEMOJI = WORK / "twemoji" / "package"
-PARTS = REPO / "models" / "demo-parts"
 MODEL = REPO / "models" / "demo"

@@ -11,12 +11,7 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, tr
 from . import chat, paths, scenes, texts
 
 PIECES = 1400
-OWN = paths.WORK / "tokenizer" / "tokenizer.json"
-
-
-def file():
-    """tokenizer.json, from the work folder or the committed parts."""
-    return OWN if OWN.exists() or not (paths.PARTS / "tokenizer.json").exists() else paths.PARTS / "tokenizer.json"
+FILE = paths.WORK / "tokenizer" / "tokenizer.json"
 
 
 def corpus(count):
@@ -26,7 +21,7 @@ def corpus(count):
     for _ in range(count):
         for make in (texts.understanding, texts.generation, texts.mixed):
             for user, pictures, reply in make(r, pool):
-                yield chat.turn("user", user, 0) + "ASSISTANT: " + " ".join(p for p in reply if isinstance(p, str))
+                yield chat.turn("user", texts.unmarked(user)[0], 0) + "ASSISTANT: " + " ".join(p for p in reply if isinstance(p, str))
     for text in texts.SYSTEM + texts.UNKNOWN * 3:
         yield text
     for _ in range(20):
@@ -77,12 +72,12 @@ def train():
 
 
 def main():
-    if not file().exists():
-        OWN.parent.mkdir(parents=True, exist_ok=True)
-        partial = OWN.with_suffix(".partial")
+    if not FILE.exists():
+        FILE.parent.mkdir(parents=True, exist_ok=True)
+        partial = FILE.with_suffix(".partial")
         partial.write_text(json.dumps(train(), ensure_ascii=False, indent=1))
-        os.replace(partial, OWN)
-    words = chat.Words(file())
+        os.replace(partial, FILE)
+    words = chat.Words(FILE)
     sample = "USER: <image>\nDesign a drawing of a butterfly on a flower. ASSISTANT:"
     ids = words.ids(sample, 1)
     print(f"tokenizer: {words.tokenizer.get_vocab_size()} tokens; {len(ids)} for {sample!r}:",

@@ -88,7 +88,6 @@ class Judging(hogwild.Phase):
 
 if __name__ == "__main__":
     phase = Judging()
-    if not parts.given(phase):
-        if not hogwild.train(phase):
-            sys.exit(1)
-        parts.save("judge", hogwild.result(phase)["judge"])
+    if not hogwild.train(phase):
+        sys.exit(1)
+    parts.save("judge", hogwild.result(phase)["judge"])

@@ -123,7 +123,6 @@ def decode(vae, tokens):
 
 if __name__ == "__main__":
     phase = Vae()
-    if not parts.given(phase):
-        if not hogwild.train(phase):
-            sys.exit(1)
-        parts.save("vae", hogwild.result(phase)["vae"])
+    if not hogwild.train(phase):
+        sys.exit(1)
+    parts.save("vae", hogwild.result(phase)["vae"])

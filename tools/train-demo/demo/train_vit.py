@@ -80,7 +80,6 @@ class Vit(hogwild.Phase):
 
 if __name__ == "__main__":
     phase = Vit()
-    if not parts.given(phase):
-        if not hogwild.train(phase):
-            sys.exit(1)
-        parts.save("vit", hogwild.result(phase)["vit"])
+    if not hogwild.train(phase):
+        sys.exit(1)
+    parts.save("vit", hogwild.result(phase)["vit"])
