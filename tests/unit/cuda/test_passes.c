@@ -59,6 +59,8 @@ static void read_aside(int ordered)
     if (ordered)
         be->op->after(aside, be);
     aside->op->add(aside, b, a, NULL);
+    assert_int_equal(aside->op->finish(aside, NULL), STATUS_OK);
+    assert_int_equal(be->op->finish(be, NULL), STATUS_OK); /* unordered, `a` is written only here */
     assert_true(first_of(aside, b) == 3);
     be->op->free(be, a.data);
     be->op->free(aside, b.data);
