@@ -16,8 +16,9 @@
 
 #include <cmocka.h>
 
-/* Runs it in a child; fails unless that was ended by a signal (a sanitizer's exit counts) and said so. A failed
- * assertion ends the child too, with another text: it must not go on there with the tests that follow. */
+/* Runs it in a child; fails unless that was ended by a signal (a sanitizer's exit counts) and said so. A
+ * failed assertion ends the child too, with another text: it must not go on there with the tests that follow.
+ */
 static void assert_ends(void (*what)(int), int argument, const char *says)
 {
     int pipe_ends[2], status;

@@ -230,7 +230,8 @@ static unsigned long serve(bool graphs, struct heard *heard[CHATS + 1])
     static const int prompts[CHATS] = {30, 245};
     struct world w = {.be = open_card(graphs)};
     struct error err = {0};
-    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint", .max_sequences = CHATS + 1};
+    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint",
+                                     .max_sequences = CHATS + 1};
     if (engine_open(&w.engine, w.be, &options, &err))
         fail_msg("%s", err.message);
     unsigned long before = emulator_submissions();
