@@ -49,12 +49,21 @@ static const struct backend_ops cuda_ops = {
     .nearest = cuda_nearest,
 };
 
+/* Where there is no driver at all, CUDA calls it too old. */
+static const char *explain(cudaError_t error)
+{
+    int version = 0;
+    if (error == cudaErrorInsufficientDriver && cudaDriverGetVersion(&version) == cudaSuccess && version == 0)
+        return "there is no NVIDIA driver here (libcuda.so.1)";
+    return cudaGetErrorString(error);
+}
+
 int cuda_device_count(const char **why)
 {
     int count = 0;
     cudaError_t error = cudaGetDeviceCount(&count);
     if (why)
-        *why = cudaGetErrorString(error);
+        *why = explain(error);
     if (error == cudaSuccess)
         return count;
     cudaGetLastError();

@@ -12,6 +12,7 @@ find_library(CUDART cudart_static HINTS ${cuda_root}/lib64 ${cuda_root}/lib /usr
 
 # cuBLASLt and cuDNN are opened at run time; their headers are the system's or come from PyPI (docs/cuda.md)
 set(fetched ${CMAKE_BINARY_DIR}/nvidia-libraries)
+set(VARGPT_CUDA_FETCH "" CACHE STRING "--headers: where they are fetched, the libraries are not kept")
 macro(find_library_headers)
   find_path(CUBLASLT_INCLUDE cublasLt.h HINTS ${CUDA_INCLUDE} ${fetched}/nvidia/cu13/include ${ARGN})
   find_path(CUDNN_INCLUDE cudnn_graph.h HINTS ${CUDA_INCLUDE} ${fetched}/nvidia/cudnn/include ${ARGN})
@@ -19,7 +20,8 @@ endmacro()
 find_library_headers()
 if(NOT CUBLASLT_INCLUDE OR NOT CUDNN_INCLUDE)
   message(STATUS "cublasLt.h or cudnn_graph.h is not here: fetching them with pip into ${fetched}")
-  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/get-nvidia-libraries ${fetched} COMMAND_ERROR_IS_FATAL ANY)
+  execute_process(COMMAND ${CMAKE_SOURCE_DIR}/tools/get-nvidia-libraries ${VARGPT_CUDA_FETCH} ${fetched}
+    COMMAND_ERROR_IS_FATAL ANY)
   find_library_headers(REQUIRED)
 endif()
 

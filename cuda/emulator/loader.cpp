@@ -10,7 +10,7 @@
 #include <string>
 
 static const struct emulated_library *const libraries[] = {&emulated_cublas_lt, &emulated_cudnn,
-                                                       &emulated_nccl};
+                                                           &emulated_nccl};
 static thread_local std::string problem;
 static std::atomic<unsigned long> calls;
 static std::mutex lock;

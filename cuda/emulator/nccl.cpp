@@ -1,6 +1,6 @@
-/* NCCL's stand-in: communicators of devices in one process, driven by one thread. A rank's part of a collective is work in
- * that rank's stream; whichever comes first makes the others run up to theirs. What would make cards wait for ever, or
- * mix up memory, ends the program. */
+/* NCCL's stand-in: communicators of devices in one process, driven by one thread. A rank's part of a
+ * collective is work in that rank's stream; whichever comes first makes the others run up to theirs. What
+ * would make cards wait for ever, or mix up memory, ends the program. */
 #include "cuda/emulator/internal.h"
 #include "cuda/nccl_api.h"
 
@@ -87,8 +87,8 @@ static void check_memory(const part &p)
     static const char call[] = "ncclAllGather";
     size_t all = p.bytes * (size_t)p.comm->all->ranks;
     if (emulated_device_of(p.stream) != p.comm->device)
-        emulated_fail("%s: rank %d is device %d, its stream is of device %d", call, p.comm->rank, p.comm->device,
-                      emulated_device_of(p.stream));
+        emulated_fail("%s: rank %d is device %d, its stream is of device %d", call, p.comm->rank,
+                      p.comm->device, emulated_device_of(p.stream));
     emulated_need_memory_of(p.comm->device, call, "what is sent", p.send, p.bytes, sizeof(float));
     emulated_need_memory_of(p.comm->device, call, "what is received", p.receive, all, sizeof(float));
     bool in_place = p.send == p.receive + (size_t)p.comm->rank * p.bytes;
@@ -106,10 +106,11 @@ static std::vector<part> take_matching()
         while (i < calls.size() && !(calls[i].comm->all == all && calls[i].comm->rank == rank))
             i++;
         if (i == calls.size())
-            emulated_fail("ncclGroupEnd: rank %d takes no part in a collective, the others would wait for ever",
-                          rank);
+            emulated_fail(
+                "ncclGroupEnd: rank %d takes no part in a collective, the others would wait for ever", rank);
         if (rank && calls[i].bytes != found[0].bytes)
-            emulated_fail("ncclAllGather: rank %d sends %zu bytes, rank 0 %zu", rank, calls[i].bytes, found[0].bytes);
+            emulated_fail("ncclAllGather: rank %d sends %zu bytes, rank 0 %zu", rank, calls[i].bytes,
+                          found[0].bytes);
         found.push_back(calls[i]);
         calls.erase(calls.begin() + (long)i);
     }
@@ -207,8 +208,8 @@ ncclResult_t ncclGroupEnd(void)
     return ncclSuccess;
 }
 
-ncclResult_t ncclAllGather(const void *send, void *receive, size_t count, ncclDataType_t type, ncclComm_t comm,
-                           cudaStream_t stream)
+ncclResult_t ncclAllGather(const void *send, void *receive, size_t count, ncclDataType_t type,
+                           ncclComm_t comm, cudaStream_t stream)
 {
     static const char call[] = "ncclAllGather";
     emulated_need_object(comm, COMMUNICATOR, call);
@@ -240,7 +241,8 @@ const char *ncclGetErrorString(ncclResult_t result)
 #name, (void *)name                                                                                  \
     }
 static const struct emulated_function functions[] = {
-    FUNCTION(ncclCommInitAll), FUNCTION(ncclCommDestroy), FUNCTION(ncclCommAbort),      FUNCTION(ncclGroupStart),
-    FUNCTION(ncclGroupEnd),    FUNCTION(ncclAllGather),   FUNCTION(ncclGetErrorString), {nullptr, nullptr},
+    FUNCTION(ncclCommInitAll),    FUNCTION(ncclCommDestroy), FUNCTION(ncclCommAbort),
+    FUNCTION(ncclGroupStart),     FUNCTION(ncclGroupEnd),    FUNCTION(ncclAllGather),
+    FUNCTION(ncclGetErrorString), {nullptr, nullptr},
 };
 const struct emulated_library emulated_nccl = {"libnccl.so.2", functions};

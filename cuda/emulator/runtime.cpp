@@ -414,16 +414,25 @@ void emulated_copy_between(int to_device, void *to, int from_device, const void 
 
 /* ---- devices ---- */
 
+/* Fewer than none: not even a driver. */
 int emulated_devices()
 {
     const char *text = getenv("VARGPT_EMULATED_DEVICES");
     return text ? (int)strtol(text, nullptr, 10) : 1;
 }
 
+cudaError_t cudaDriverGetVersion(int *version)
+{
+    *version = emulated_devices() < 0 ? 0 : 13000;
+    return cudaSuccess;
+}
+
 cudaError_t cudaGetDeviceCount(int *count)
 {
     *count = emulated_devices();
-    return *count > 0 ? cudaSuccess : emulated_answer(cudaErrorNoDevice);
+    if (*count > 0)
+        return cudaSuccess;
+    return emulated_answer(*count < 0 ? cudaErrorInsufficientDriver : cudaErrorNoDevice);
 }
 
 cudaError_t cudaSetDevice(int device)
@@ -461,6 +470,7 @@ const char *cudaGetErrorString(cudaError_t error)
     case cudaSuccess: return "no error";
     case cudaErrorInvalidValue: return "invalid argument";
     case cudaErrorMemoryAllocation: return "out of memory";
+    case cudaErrorInsufficientDriver: return "CUDA driver version is insufficient for CUDA runtime version";
     case cudaErrorNoDevice: return "no CUDA-capable device is detected";
     case cudaErrorInvalidDevice: return "invalid device ordinal";
     case cudaErrorNotReady: return "device not ready";

@@ -19,7 +19,7 @@ enum { CHUNK = 256 };
 /* ---- how weights are stored ---- */
 
 /* Rows of numbers; rows of blocks are those of blocks.cuh. */
-template <typename Type, float convert(Type)> struct stored {
+template <typename Type, typename Self> struct stored {
     typedef Type type;
     typedef const Type *row;
     static __device__ __forceinline__ row find(const struct weight_view &w, int at)
@@ -28,22 +28,30 @@ template <typename Type, float convert(Type)> struct stored {
     }
     static __device__ __forceinline__ float value(Type v)
     {
-        return convert(v);
+        return Self::convert(v);
     }
     static __device__ __forceinline__ float value(row r, int k)
     {
-        return convert(r[k]);
+        return Self::convert(r[k]);
     }
 };
-static __device__ __forceinline__ float unchanged(float v)
-{
-    return v;
-}
-struct stored_f32 : stored<float, unchanged> {
+struct stored_f32 : stored<float, stored_f32> {
+    static __device__ __forceinline__ float convert(float v)
+    {
+        return v;
+    }
 };
-struct stored_f16 : stored<uint16_t, f16_to_float> {
+struct stored_f16 : stored<uint16_t, stored_f16> {
+    static __device__ __forceinline__ float convert(uint16_t v)
+    {
+        return f16_to_float(v);
+    }
 };
-struct stored_bf16 : stored<uint16_t, bf16_to_float> {
+struct stored_bf16 : stored<uint16_t, stored_bf16> {
+    static __device__ __forceinline__ float convert(uint16_t v)
+    {
+        return bf16_to_float(v);
+    }
 };
 
 /* ---- many rows: tiles of 64 rows by 64 outputs, 16 columns at a time ---- */

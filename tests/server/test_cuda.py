@@ -66,8 +66,9 @@ def test_cache_types(monkeypatch, cache_type):
 
 
 def test_lost_card_ends_the_program(monkeypatch):
-    monkeypatch.setenv("VARGPT_EMULATOR_LOSE_AFTER", "600")
+    monkeypatch.setenv("VARGPT_EMULATOR_LOSE_AFTER", "100")  # waits: loading has a few, each token one
     server = start("cuda", monkeypatch)
+    text_of(server, PROMPTS[0])
     with pytest.raises((httpx.TransportError, AssertionError)):
         for _ in range(100):
             text_of(server, PROMPTS[0])

@@ -59,6 +59,8 @@ static void read_aside(int ordered)
     if (ordered)
         be->op->after(aside, be);
     aside->op->add(aside, b, a, NULL);
+    assert_int_equal(aside->op->finish(aside, NULL), STATUS_OK);
+    assert_int_equal(be->op->finish(be, NULL), STATUS_OK); /* unordered, `a` is written only here */
     assert_true(first_of(aside, b) == 3);
     be->op->free(be, a.data);
     be->op->free(aside, b.data);
@@ -228,7 +230,8 @@ static unsigned long serve(bool graphs, struct heard *heard[CHATS + 1])
     static const int prompts[CHATS] = {30, 245};
     struct world w = {.be = open_card(graphs)};
     struct error err = {0};
-    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint", .max_sequences = CHATS + 1};
+    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint",
+                                     .max_sequences = CHATS + 1};
     if (engine_open(&w.engine, w.be, &options, &err))
         fail_msg("%s", err.message);
     unsigned long before = emulator_submissions();
