@@ -28,7 +28,7 @@ static struct backend *open_cards(int n, bool fast)
 {
     struct backend *be = NULL;
     struct error err = {0};
-    if (n == 1 ? cuda_backend_open(&be, 0, &err) : cuda_group_open(&be, devices, n, &err))
+    if (n == 1 ? cuda_backend_open(&be, 0, 0, &err) : cuda_group_open(&be, devices, n, 0, &err))
         fail_msg("%s", err.message);
     cuda_backend_set_fast(be, fast);
     return be;
@@ -357,7 +357,7 @@ static bool use_cards(void)
     struct host_matrix m = {blocks, DTYPE_Q8_0, OUTPUTS, COLS, .divides = true};
     float x[ROWS * COLS] = {0};
     bool worked = false;
-    if (cuda_group_open(&be, devices, 2, &err)) {
+    if (cuda_group_open(&be, devices, 2, 0, &err)) {
         assert_true(err.status == STATUS_DEVICE);
         return false;
     }
@@ -400,20 +400,20 @@ static void refuses_to_open(void **state)
     struct backend *be = NULL;
     struct error err = {0};
     static const int missing[] = {0, 9}, twice[] = {1, 1};
-    assert_int_equal(cuda_group_open(&be, missing, 2, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_group_open(&be, missing, 2, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message, "cuda: there is no device 9, the last one is 3");
-    assert_int_equal(cuda_group_open(&be, twice, 2, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_group_open(&be, twice, 2, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message,
                         "NCCL: connecting the cards: invalid usage (NCCL_DEBUG=WARN in the environment "
                         "says more)");
     setenv("VARGPT_EMULATED_LIBRARIES", "libcudnn.so.9", 1);
-    assert_int_equal(cuda_group_open(&be, devices, 2, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_group_open(&be, devices, 2, 0, &err), STATUS_DEVICE);
     unsetenv("VARGPT_EMULATED_LIBRARIES");
     assert_string_equal(
         err.message, "several cards need NCCL: libnccl.so.2: cannot open shared object file: No such file or "
                      "directory (tools/get-nvidia-libraries fetches it; or name one card: --device cuda:N)");
     setenv("VARGPT_EMULATED_OLD_DEVICE", "1", 1);
-    assert_int_equal(cuda_group_open(&be, devices, 3, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_group_open(&be, devices, 3, 0, &err), STATUS_DEVICE);
     unsetenv("VARGPT_EMULATED_OLD_DEVICE");
     assert_string_equal(err.message, "cuda: device 2 is sm_80 and device 1 sm_70: name cards of one kind");
 }

@@ -12,7 +12,7 @@ static struct backend *open_card(bool graphs)
 {
     struct backend *be = NULL;
     struct error err = {0};
-    if (cuda_backend_open(&be, 0, &err))
+    if (cuda_backend_open(&be, 0, 0, &err))
         fail_msg("%s", err.message);
     cuda_backend_set_graphs(be, graphs);
     return be;
@@ -228,7 +228,8 @@ static unsigned long serve(bool graphs, struct heard *heard[CHATS + 1])
     static const int prompts[CHATS] = {30, 245};
     struct world w = {.be = open_card(graphs)};
     struct error err = {0};
-    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint", .max_sequences = CHATS + 1};
+    struct engine_options options = {.model_path = "tests/golden/tiny-c/checkpoint",
+                                     .max_sequences = CHATS + 1};
     if (engine_open(&w.engine, w.be, &options, &err))
         fail_msg("%s", err.message);
     unsigned long before = emulator_submissions();
