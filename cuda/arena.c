@@ -60,7 +60,7 @@ enum status card_arena_open(struct card_arena **out, size_t bytes, struct error 
     }
     cudaGetLastError(); /* not to be taken for a launch's */
     free(a);
-    return error_set(err, STATUS_NO_MEMORY,
+    return error_set(err, STATUS_DEVICE,
                      "cuda: no %zu MiB of device memory (%s), %zu MiB of %zu are free: see --device-memory",
                      bytes >> 20, cudaGetErrorString(error), left >> 20, all >> 20);
 }

@@ -15,7 +15,7 @@
 
 struct card_arena;
 
-/* bytes: 0 is nine tenths of what the current device has free. Failure: STATUS_NO_MEMORY, nothing is left
+/* bytes: 0 is nine tenths of what the current device has free. Failure: STATUS_DEVICE, nothing is left
  * open. */
 enum status card_arena_open(struct card_arena **out, size_t bytes, struct error *err);
 /* Accepts NULL. Nothing may use its pieces any more. */

@@ -324,17 +324,24 @@ static size_t left(struct backend *be)
     return be->op->memory_left(be);
 }
 
+/* Pieces have edges, some KiB at most. */
+static void assert_taken(struct backend *be, size_t before, size_t bytes)
+{
+    size_t taken = before - left(be);
+    assert_in_range(taken, bytes, bytes + (64 << 10));
+}
+
 static void memory_is_shared_out(void **state)
 {
     (void)state;
     struct backend *be = open_cards(2, false);
     size_t before = left(be), bytes = 1 << 20;
     struct weight *divided = load_random(be, DTYPE_F32, 256, 1024, true);
-    assert_int_equal(before - left(be), bytes / 2);
+    assert_taken(be, before, bytes / 2);
     struct weight *whole = load_random(be, DTYPE_F32, 256, 1024, false);
-    assert_int_equal(before - left(be), bytes / 2 + bytes);
+    assert_taken(be, before, bytes / 2 + bytes);
     void *cache = be->op->alloc_cache(be, 3 * bytes, 3); /* 2 heads and 1, the memory of 2 on each */
-    assert_int_equal(before - left(be), bytes / 2 + bytes + 2 * bytes);
+    assert_taken(be, before, bytes / 2 + bytes + 2 * bytes);
     assert_int_equal(be->op->heads_each(be, 3), 2);
     be->op->weight_free(be, divided);
     be->op->weight_free(be, whole);
@@ -388,7 +395,8 @@ static void survives_no_memory(void **state)
     (void)state;
     assert_true(use_cards());
     int failures = fail_in_turn(use_cards);
-    assert_true(failures >= 12); /* each card: staging twice, a piece, a weight twice, scratch; NCCL twice */
+    assert_true(failures >=
+                12); /* each card: its arena, staging twice, a piece, a weight, scratch; NCCL twice */
     assert_true(use_cards());
 }
 
