@@ -77,6 +77,11 @@ static size_t count_memory_left(struct backend *be)
     return counter_of(be)->op->memory_left(counter_of(be)->card);
 }
 
+static enum status count_reserve(struct backend *be, const struct work_limits *limits, struct error *err)
+{
+    return counter_of(be)->op->reserve(counter_of(be)->card, limits, err);
+}
+
 static void count_upload(struct backend *be, void *to, const void *from, size_t bytes)
 {
     counter_of(be)->op->upload(counter_of(be)->card, to, from, bytes);
@@ -295,6 +300,7 @@ static const struct backend_ops counting = {
     .alloc = count_alloc,
     .free = count_free,
     .memory_left = count_memory_left,
+    .reserve = count_reserve,
     .upload = count_upload,
     .download = count_download,
     .finish = count_finish,
@@ -426,7 +432,7 @@ int main(int argc, char **argv)
     struct error err = {0};
     int form = argc > 2 && strcmp(argv[2], "int8") == 0;
     emulator_run_dry();
-    if (argc < 2 || cuda_backend_open(&c.card, 0, &err)) {
+    if (argc < 2 || cuda_backend_open(&c.card, 0, 0, &err)) {
         fprintf(stderr, "usage: count_steps MODEL [int8]   %s\n", err.message);
         return 2;
     }

@@ -73,8 +73,9 @@ static bool read_cards(struct cards *cards, const char *device)
 static enum status open_cards(struct backend **out, const struct cards *cards, const struct config *c,
                               struct error *err)
 {
-    enum status status = cards->n > 1 ? cuda_group_open(out, cards->device, cards->n, err)
-                                      : cuda_backend_open(out, cards->device[0], err);
+    size_t memory = (size_t)c->device_memory;
+    enum status status = cards->n > 1 ? cuda_group_open(out, cards->device, cards->n, memory, err)
+                                      : cuda_backend_open(out, cards->device[0], memory, err);
     if (status != STATUS_OK)
         return status;
     cuda_backend_set_fast(*out, c->precision != PRECISION_EXACT);

@@ -57,6 +57,7 @@ struct config {
     int context, max_sequences, max_queue, step_rows; /* 0 = the engine's choice */
     int token_wait_steps, token_wait_ms;              /* likewise */
     uint64_t cache;                                   /* bytes; 0 = the engine's choice */
+    uint64_t device_memory;                           /* bytes of a card; 0 = nine tenths of what is free */
     int cache_type, weights, log_level;
     /* server */
     char *host;

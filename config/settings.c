@@ -55,6 +55,9 @@ const struct setting settings[] = {
      .most = 60000, .value = "N", .help = "or N milliseconds, where that is more; 0 is 250"},
     {FIELD(cache), .type = SETTING_SIZE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "0", .most = 1e15,
      .value = "SIZE", .help = "key/value memory; K, M, G, T are powers of 1024; 0 is chosen from the memory at hand"},
+    {FIELD(device_memory), .type = SETTING_SIZE, .group = GROUP_MODEL, .commands = ENGINE & ~ON(BENCH), .initial = "0",
+     .most = 1e15, .value = "SIZE",
+     .help = "of a card's memory, taken once at start for weights, caches and all else; 0 is nine tenths of what is free"},
     {FIELD(cache_type), .type = SETTING_CHOICE, .group = GROUP_MODEL, .commands = ENGINE, .initial = "auto",
      .words = cache_types, .value = "TYPE",
      .help = "what keys and values are kept as: bf16 and int8 take half and about a quarter of f32's memory for a little "

@@ -3,6 +3,7 @@
 #ifndef VARGPT_CUDA_BACKEND_STATE_H
 #define VARGPT_CUDA_BACKEND_STATE_H
 
+#include "cuda/arena.h"
 #include "cuda/kernels/launch.h"
 #include "engine/backend.h"
 
@@ -30,6 +31,7 @@ struct cuda_backend {
     struct blas_lt *blas_lt; /* cuda_backend_use_libraries; NULL: not used */
     struct cudnn *cudnn;
     struct cuda_backend *aside; /* the second line, once it was asked for */
+    struct card_arena *arena;   /* the card's: both lines' */
     cudaStream_t stream;
     cudaEvent_t place;     /* in the stream, for cuda_after */
     struct graphs *graphs; /* graphs.c; NULL: passes are not recorded */
@@ -63,7 +65,7 @@ void cuda_check_launch(struct cuda_backend *, const char *operation);
 /* Waits for the device and hands downloads on; false on failure. */
 bool cuda_wait(struct cuda_backend *);
 /* Device memory for one operation, valid until the next call of this; NULL, with the failure noted, when
- * there is none. */
+ * there is none. Takes a larger piece where cuda_reserve did not foresee so much. */
 void *cuda_scratch(struct cuda_backend *, size_t bytes);
 /* Device copy of small host memory, valid for operations up to the next finish(); NULL on failure. */
 const void *cuda_stage(struct cuda_backend *, const void *from_host, size_t bytes);
@@ -74,6 +76,7 @@ void cuda_memory_close(struct cuda_backend *);
 void *cuda_alloc(struct backend *, size_t bytes);
 void cuda_free(struct backend *, void *memory);
 size_t cuda_memory_left(struct backend *);
+enum status cuda_reserve(struct backend *, const struct work_limits *, struct error *);
 void cuda_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void cuda_download(struct backend *, void *to_host, const void *from, size_t bytes);
 enum status cuda_finish(struct backend *, struct error *);
@@ -134,6 +137,8 @@ void blas_lt_close(struct blas_lt *); /* accepts NULL; after the stream's work i
  * nothing was done then. A failure is noted. */
 bool blas_lt_linear(struct cuda_backend *, struct tensor out, struct tensor x, const struct weight *,
                     const float *bias, enum activation);
+/* The most scratch memory that a product within those limits takes; 0 for NULL. */
+size_t blas_lt_scratch(const struct blas_lt *, const struct work_limits *);
 
 /* cudnn.c: cuDNN, in the same manner. */
 struct cudnn;
@@ -141,6 +146,7 @@ enum status cudnn_open(struct cudnn **, struct error *);
 void cudnn_close(struct cudnn *);
 bool cudnn_conv2d(struct cuda_backend *, struct tensor out, struct tensor x, const struct conv *,
                   const struct weight *, const float *bias);
+size_t cudnn_scratch(const struct cudnn *, const struct work_limits *);
 
 static inline struct matrix_view view_of(struct tensor t)
 {

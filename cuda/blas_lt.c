@@ -256,3 +256,8 @@ bool blas_lt_linear(struct cuda_backend *c, struct tensor out, struct tensor x, 
     cuda_check_launch(c, "linear");
     return true;
 }
+
+size_t blas_lt_scratch(const struct blas_lt *b, const struct work_limits *m)
+{
+    return b ? m->row_values * sizeof(uint16_t) + PART + (size_t)MOST_WORKSPACE : 0;
+}

@@ -18,6 +18,7 @@ static const struct backend_ops cuda_ops = {
     .alloc = cuda_alloc,
     .free = cuda_free,
     .memory_left = cuda_memory_left,
+    .reserve = cuda_reserve,
     .upload = cuda_upload,
     .download = cuda_download,
     .finish = cuda_finish,
@@ -93,11 +94,13 @@ static void close_line(struct cuda_backend *c)
     free(c);
 }
 
-static enum status open_line(struct cuda_backend **out, int device, struct error *err)
+static enum status open_line(struct cuda_backend **out, int device, struct card_arena *arena,
+                             struct error *err)
 {
     struct cuda_backend *c = xcalloc(1, sizeof *c);
     c->base.op = &cuda_ops;
     c->device = device;
+    c->arena = arena;
     if (cuda_ready(c) &&
         cuda_check(c, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), "making a stream") &&
         cuda_check(c, cudaEventCreateWithFlags(&c->place, cudaEventDisableTiming), "making an event") &&
@@ -105,16 +108,16 @@ static enum status open_line(struct cuda_backend **out, int device, struct error
         *out = c;
         return STATUS_OK;
     }
-    enum status status = error_set(err, STATUS_DEVICE, "%s", c->failure.message);
+    error_set(err, STATUS_DEVICE, "%s", c->failure.message);
     close_line(c);
-    return status;
+    return STATUS_DEVICE;
 }
 
 static enum status cuda_aside(struct backend *be, struct backend **out, struct error *err)
 {
     struct cuda_backend *c = cuda_state(be);
     if (!c->aside) {
-        if (open_line(&c->aside, c->device, err))
+        if (open_line(&c->aside, c->device, c->arena, err))
             return STATUS_DEVICE;
         c->aside->base.rows_vary = c->base.rows_vary;
         c->aside->fast = c->fast;
@@ -134,7 +137,21 @@ static void cuda_after(struct backend *be, struct backend *other)
 
 /* ---- opening and closing ---- */
 
-enum status cuda_backend_open(struct backend **out, int device, struct error *err)
+static enum status open_card(struct cuda_backend **out, int device, size_t memory, struct error *err)
+{
+    struct card_arena *arena;
+    cudaError_t error = cudaSetDevice(device);
+    if (error != cudaSuccess)
+        return error_set(err, STATUS_DEVICE, "cuda: device %d: %s", device, cudaGetErrorString(error));
+    if (card_arena_open(&arena, memory, err))
+        return STATUS_DEVICE;
+    if (open_line(out, device, arena, err) == STATUS_OK)
+        return STATUS_OK;
+    card_arena_close(arena);
+    return STATUS_DEVICE;
+}
+
+enum status cuda_backend_open(struct backend **out, int device, size_t memory, struct error *err)
 {
     const char *why;
     int count = cuda_device_count(&why);
@@ -144,7 +161,7 @@ enum status cuda_backend_open(struct backend **out, int device, struct error *er
         return error_set(err, STATUS_DEVICE, "cuda: there is no device %d, the last one is %d", device,
                          count - 1);
     struct cuda_backend *c;
-    if (open_line(&c, device, err))
+    if (open_card(&c, device, memory, err))
         return STATUS_DEVICE;
     cuda_graphs_open(c);
     describe(c);
@@ -172,8 +189,10 @@ void cuda_backend_close(struct backend *be)
         cudaStreamSynchronize(c->aside->stream);
     blas_lt_close(c->blas_lt);
     cudnn_close(c->cudnn);
+    struct card_arena *arena = c->arena;
     close_line(c->aside);
     close_line(c);
+    card_arena_close(arena);
 }
 
 void cuda_backend_set_fast(struct backend *be, bool fast)

@@ -11,18 +11,19 @@ int cuda_device_count(const char **why)
     return 0;
 }
 
-enum status cuda_backend_open(struct backend **out, int device, struct error *err)
+enum status cuda_backend_open(struct backend **out, int device, size_t memory, struct error *err)
 {
     (void)out;
     (void)device;
+    (void)memory;
     return error_set(err, STATUS_DEVICE, "%s", reason);
 }
 
-enum status cuda_group_open(struct backend **out, const int *device, int n, struct error *err)
+enum status cuda_group_open(struct backend **out, const int *device, int n, size_t memory, struct error *err)
 {
     (void)device;
     (void)n;
-    return cuda_backend_open(out, 0, err);
+    return cuda_backend_open(out, 0, memory, err);
 }
 
 void cuda_backend_close(struct backend *be)

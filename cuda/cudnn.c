@@ -351,3 +351,12 @@ bool cudnn_conv2d(struct cuda_backend *c, struct tensor out, struct tensor x, co
     cuda_check_launch(c, "conv2d");
     return true;
 }
+
+/* A convolution's picture has up to two rows and columns of padding more than what it is made of. */
+size_t cudnn_scratch(const struct cudnn *d, const struct work_limits *m)
+{
+    size_t border = 4 * ((size_t)m->picture_side + 1) * (size_t)m->channels;
+    return d && m->picture_side > 0
+               ? (2 * m->picture_values + border) * sizeof(uint16_t) + 2 * PART + (size_t)MOST_WORKSPACE
+               : 0;
+}

@@ -26,11 +26,12 @@ static enum status check_kinds(const int *device, int n, struct error *err)
     return STATUS_OK;
 }
 
-static enum status open_cards(struct cuda_group *g, const int *device, int n, struct error *err)
+static enum status open_cards(struct cuda_group *g, const int *device, int n, size_t memory,
+                              struct error *err)
 {
     for (; g->n < n; g->n++) {
         struct backend *be;
-        enum status status = cuda_backend_open(&be, device[g->n], err);
+        enum status status = cuda_backend_open(&be, device[g->n], memory, err);
         if (status != STATUS_OK)
             return status;
         g->card[g->n] = cuda_state(be);
@@ -38,13 +39,13 @@ static enum status open_cards(struct cuda_group *g, const int *device, int n, st
     return STATUS_OK;
 }
 
-enum status cuda_group_open(struct backend **out, const int *device, int n, struct error *err)
+enum status cuda_group_open(struct backend **out, const int *device, int n, size_t memory, struct error *err)
 {
     struct cuda_group *g = xcalloc(1, sizeof *g);
     enum status status;
     g->base.op = &cuda_group_ops;
     g->next = FIRST_ADDRESS;
-    if ((status = open_cards(g, device, n, err)) || (status = check_kinds(device, n, err)) ||
+    if ((status = open_cards(g, device, n, memory, err)) || (status = check_kinds(device, n, err)) ||
         (status = nccl_open(&g->nccl, device, n, err))) {
         cuda_group_close(g);
         return status;

@@ -82,6 +82,7 @@ void *group_alloc_cache(struct backend *, size_t bytes, int heads);
 int group_heads_each(struct backend *, int heads);
 void group_free(struct backend *, void *memory);
 size_t group_memory_left(struct backend *);
+enum status group_reserve(struct backend *, const struct work_limits *, struct error *);
 void group_upload(struct backend *, void *to, const void *from_host, size_t bytes);
 void group_download(struct backend *, void *to_host, const void *from, size_t bytes);
 /* The piece that an address lies in; there must be one. */

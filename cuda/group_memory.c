@@ -139,6 +139,20 @@ size_t group_memory_left(struct backend *be)
     return least;
 }
 
+/* What a card takes alone, or for bringing the columns of one view together (group_parted.c), whose parts are
+ * rounded up. */
+enum status group_reserve(struct backend *be, const struct work_limits *limits, struct error *err)
+{
+    struct cuda_group *g = group_state(be);
+    size_t gathered = limits->row_values + (size_t)limits->rows * (size_t)g->n;
+    for (int k = 0; k < g->n; k++) {
+        if (cuda_reserve(&g->card[k]->base, limits, err) ||
+            (cuda_scratch(g->card[k], gathered * sizeof(float)), cuda_finish(&g->card[k]->base, err)))
+            return error_prefix(err, "device %d", g->card[k]->device);
+    }
+    return STATUS_OK;
+}
+
 /* ---- copies ---- */
 
 void group_upload(struct backend *be, void *to, const void *from_host, size_t bytes)

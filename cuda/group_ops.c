@@ -268,6 +268,7 @@ const struct backend_ops cuda_group_ops = {
     .alloc_cache = group_alloc_cache,
     .heads_each = group_heads_each,
     .memory_left = group_memory_left,
+    .reserve = group_reserve,
     .upload = group_upload,
     .download = group_download,
     .finish = group_finish,

@@ -29,7 +29,7 @@ add_executable(count_steps bench/count_steps.c)
 target_link_libraries(count_steps PRIVATE vargpt_engine vargpt_cuda_emulated)
 
 set_source_files_properties(tests/unit/cuda/mistakes.cu PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
-foreach(test emulator streams backend libraries passes group nccl)
+foreach(test emulator streams backend libraries passes group nccl memory)
   add_executable(test_cuda_${test} tests/unit/cuda/test_${test}.c tests/unit/cuda/mistakes.cu)
   target_include_directories(test_cuda_${test} PRIVATE cuda/emulator/include)
   target_link_libraries(test_cuda_${test} PRIVATE vargpt_cuda_emulated PkgConfig::CMOCKA)
@@ -38,7 +38,9 @@ foreach(test emulator streams backend libraries passes group nccl)
 endforeach()
 # all that a test here runs
 add_custom_target(emulated_tests DEPENDS vargpt-emulated check_ops-emulated ${cuda_tests})
-target_link_libraries(test_cuda_passes PRIVATE vargpt_engine vargpt_cpu)
+foreach(test passes memory) # with the engine
+  target_link_libraries(test_cuda_${test} PRIVATE vargpt_engine vargpt_cpu)
+endforeach()
 
 if(NOT VARGPT_SANITIZE)
   # the whole engine on the emulated card; two of the sets take minutes

@@ -136,6 +136,7 @@ void cuda_weight_free(struct backend *be, struct weight *w)
 {
     if (!w)
         return;
+    cudaStreamSynchronize(cuda_state(be)->stream); /* graphs may be running that have it */
     cuda_free(be, w->data);
     cuda_graphs_forget(cuda_state(be));
     free(w);

@@ -92,6 +92,17 @@ struct pass_shape {
     int most_keys; /* of the longest context */
 };
 
+/* What operations will be called with at most; 0: with none of the kind. */
+struct work_limits {
+    int rows;          /* of matrices that linear reads and writes */
+    size_t row_values; /* rows * columns of one */
+    /* attention's spans of one row in a batch, the longest context of one, heads of the query */
+    int single_rows, keys, heads, head_dim;
+    /* pictures of conv2d and group_norm: height and width, channels, values of one after upsampling */
+    int picture_side, channels;
+    size_t picture_values;
+};
+
 enum replay {
     REPLAY_NOT,     /* call the operations */
     REPLAY_RECORDS, /* call them, and replay_end after the last */
@@ -102,7 +113,9 @@ struct backend_ops {
     const char *name; /* "cpu", "cuda", "cuda-emulated" */
     unsigned cache_types; /* 1 << type of each that a kv_layer may have beside DTYPE_F32 */
 
-    /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. */
+    /* memory: alloc gives 64-byte aligned, uninitialised memory or NULL. upload's source may be reused at once. free waits
+     * for nothing: operations that were called before may still use the memory, and those called later on the same line
+     * come after them; what another line does with it must have been ordered (after, finish). */
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
     /* Memory for kv_layers of so many heads each, whose places in it are multiples of 64 bytes and of heads, to be given
@@ -111,9 +124,12 @@ struct backend_ops {
     void *(*alloc_cache)(struct backend *, size_t bytes, int heads);
     /* How many of a cache's heads a memory of those keeps at most. NULL: all */
     int (*heads_each)(struct backend *, int heads);
-    /* What alloc could still give in all, in each of several memories. NULL: as much as the machine's memory allows,
-     * which others use too */
+    /* What alloc could still give, in each of several memories: the device's own, of which all is there already. NULL: as
+     * much as the machine's memory allows, which others use too */
     size_t (*memory_left)(struct backend *);
+    /* Takes what memory the device needs of its own for operations within these limits, so that they need not take it
+     * later. May be called again, with others. Failure: STATUS_NO_MEMORY or STATUS_DEVICE. NULL: it needs none */
+    enum status (*reserve)(struct backend *, const struct work_limits *, struct error *);
     void (*upload)(struct backend *, void *to, const void *from_host, size_t bytes);
     void (*download)(struct backend *, void *to_host, const void *from, size_t bytes); /* readable after finish */
     enum status (*finish)(struct backend *, struct error *);

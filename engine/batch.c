@@ -24,6 +24,12 @@ enum status batch_open(struct batch *b, struct backend *be, int max_rows, int ma
     return STATUS_OK;
 }
 
+size_t batch_bytes(int max_rows, int max_spans, int max_pages)
+{
+    return (size_t)max_spans * sizeof(struct span) +
+           (2 * (size_t)max_rows + (size_t)max_pages) * sizeof(int32_t);
+}
+
 void batch_release(struct batch *b)
 {
     if (b->be) {

@@ -17,6 +17,7 @@ struct batch {
 };
 
 enum status batch_open(struct batch *, struct backend *, int max_rows, int max_spans, int max_pages, struct error *);
+size_t batch_bytes(int max_rows, int max_spans, int max_pages); /* of backend memory */
 void batch_release(struct batch *); /* accepts a zeroed one */
 
 void batch_clear(struct batch *);

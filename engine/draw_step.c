@@ -50,8 +50,8 @@ bool drawing_begin(struct engine *e, struct sequence *s)
                  (!guided(s) || page_table_reserve(&d->uncond, e->decoder_pool, m->n_positions));
     bool ok = pages;
     if (pages) {
-        d->f_hat = e->op->alloc(e->be, f_bytes);
-        d->map = e->op->alloc(e->be, map_rows * (size_t)m->decoder.width * sizeof(float));
+        d->f_hat = coming_take(e, f_bytes);
+        d->map = coming_take(e, map_rows * (size_t)m->decoder.width * sizeof(float));
         zeros = try_calloc(1, f_bytes);
         ok = d->f_hat && d->map && zeros;
     }
@@ -62,8 +62,8 @@ bool drawing_begin(struct engine *e, struct sequence *s)
         e->op->upload(e->be, d->f_hat, zeros, f_bytes);
         image_decoder_first_map(m, map_of(m, d, 0));
     } else {
-        if (pages)
-            s->given_up = STATUS_NO_MEMORY; /* pages will come back, memory perhaps never */
+        if (pages && !coming_may_wait(e, s))
+            s->given_up = STATUS_NO_MEMORY; /* pages will come back, memory that nobody has never will */
         drawing_drop(e, s);
     }
     free(zeros);

@@ -10,8 +10,6 @@
 
 /* --- seen pictures --- */
 
-enum { SEEN_PICTURES = 8 };
-
 /* The rows of a picture that was looked at lately: the same one often comes again, in a later turn or
  * another's. */
 struct seen_picture {
@@ -31,6 +29,21 @@ void seen_pictures_close(struct engine *e)
         e->op->free(e->be, e->seen[i].rows);
     free(e->seen);
     e->seen = NULL;
+}
+
+bool seen_pictures_forget_oldest(struct engine *e)
+{
+    struct seen_picture *oldest = NULL;
+    for (int i = 0; i < SEEN_PICTURES; i++) {
+        struct seen_picture *it = &e->seen[i];
+        if (it->rows && (!oldest || it->last_use < oldest->last_use))
+            oldest = it;
+    }
+    if (!oldest)
+        return false;
+    e->op->free(e->be, oldest->rows);
+    *oldest = (struct seen_picture){0};
+    return true;
 }
 
 static struct seen_picture *find_seen(struct engine *e, const struct sequence *s,
@@ -148,18 +161,29 @@ static void retrace(struct engine *e, struct picture_rows *p)
     arena_reset(&e->arena, mark);
 }
 
-/* False: s has failed, and is gone. */
+/* Memory for them, which those that come after s give up for it, if need be. */
+static bool take_rows(struct engine *e, const struct sequence *s, struct picture_rows *p)
+{
+    size_t bytes = (size_t)p->n * (size_t)e->model->config.llm.hidden * sizeof *p->rows;
+    do
+        p->rows = coming_take(e, bytes);
+    while (!p->rows && coming_preempt(e, s));
+    return p->rows;
+}
+
+/* False: s must wait until others give memory back; or there are none, and it has failed and is gone. */
 static bool encode_picture(struct engine *e, struct sequence *s, int index)
 {
     struct picture_rows *p = &s->picture[index];
     int hidden = e->model->config.llm.hidden;
-    p->rows = e->op->alloc(e->be, (size_t)p->n * (size_t)hidden * sizeof *p->rows);
-    if (!p->rows) {
+    if (!take_rows(e, s, p)) {
         struct error error;
         error_set(&error, STATUS_NO_MEMORY, "no memory for the rows of a picture");
-        sequence_fail(e, s, &error);
+        if (!coming_may_wait(e, s))
+            sequence_fail(e, s, &error);
         return false;
     }
+    s->in_pass = true;
     if (p->kind == PICTURE_SEEN) {
         look_at(e, s, p, index);
     } else {
@@ -192,7 +216,6 @@ void encode_step(struct engine *e)
         struct sequence *s = e->running[i];
         if (s->state != SEQUENCE_ENCODE)
             continue;
-        s->in_pass = true;
         if (encode_picture(e, s, next_picture(s)))
             encode_begin(s);
         return;

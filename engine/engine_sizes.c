@@ -9,6 +9,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static size_t at_least(size_t value, size_t least)
+{
+    return value < least ? least : value;
+}
+
+static size_t at_most(size_t value, size_t most)
+{
+    return value > most ? most : value;
+}
+
 /* What the system could still give, caches it would drop included; 0 when it does not say. */
 static size_t memory_available(void)
 {
@@ -54,28 +64,31 @@ static size_t work_bytes(const struct engine *e)
     return step_bytes(e) + (engine_paints_aside(e) ? paint_arena(e) : 0);
 }
 
+/* Tables of the passes. */
+static size_t table_bytes(const struct engine *e)
+{
+    int n = e->max_sequences;
+    size_t pages = (size_t)n * (size_t)pages_for(e->context);
+    int tables = (int)at_most(pages, INT_MAX);
+    size_t bytes = 2 * ((size_t)e->step_rows + (size_t)n) * sizeof(int32_t) +
+                   batch_bytes(e->step_rows, n, tables) + batch_bytes(n, n, tables);
+    if (model_draws(e->model))
+        bytes += batch_bytes(2 * e->step_rows, 2 * n, 2 * MOST_DRAWINGS * pages_for(e->model->n_positions));
+    return bytes;
+}
+
 /* Of the machine's memory, which is others' too, half of what is left beside the weights; they count as if
- * all of them were mapped from a file and should stay. A device's own is there to be used: a tenth of what
- * weights and work leave stays free for what comes and goes with requests. */
+ * all of them were mapped from a file and should stay. A device's own is there to be used, but for twice what
+ * comes and goes with requests: pieces that come and go leave gaps between them. */
 static size_t choose_budget(struct engine *e)
 {
     size_t available = e->memory.available, taken = e->model->weight_bytes;
     if (e->op->memory_left)
-        taken += work_bytes(e);
+        taken += work_bytes(e) + table_bytes(e) + 2 * coming_bytes(e);
     size_t left = available > taken ? available - taken : 0;
-    e->memory.cache_rule = e->op->memory_left ? "at most nine tenths of what weights and work leave"
+    e->memory.cache_rule = e->op->memory_left ? "at most what weights, work and pictures of requests leave"
                                               : "at most half of what the weights leave";
-    return e->op->memory_left ? left / 10 * 9 : left / 2;
-}
-
-static size_t at_least(size_t value, size_t least)
-{
-    return value < least ? least : value;
-}
-
-static size_t at_most(size_t value, size_t most)
-{
-    return value > most ? most : value;
+    return e->op->memory_left ? left : left / 2;
 }
 
 static enum status open_decoder_pool(struct engine *e, size_t *budget, struct error *err)
@@ -84,7 +97,8 @@ static enum status open_decoder_pool(struct engine *e, size_t *budget, struct er
     size_t pages = 2 * (size_t)pages_for(e->model->n_positions); /* both branches of one picture */
     struct kv_shape shape = {e->cache_type, d->depth, d->heads, d->head_dim};
     size_t each = kv_pool_bytes_each(e->be, shape, pages);
-    size_t drawings = at_least(at_most(*budget / 3 / each, at_most((size_t)e->max_sequences, 8)), 1);
+    size_t drawings =
+        at_least(at_most(*budget / 3 / each, at_most((size_t)e->max_sequences, MOST_DRAWINGS)), 1);
     e->max_drawings = (int)drawings;
     *budget -= at_most(*budget, drawings * each);
     e->memory.cache += drawings * each;
@@ -118,6 +132,8 @@ enum status engine_open_caches(struct engine *e, size_t cache_bytes, struct erro
                          e->op->name, dtype_name(e->cache_type));
     e->memory.cache_type = e->cache_type;
     e->memory.cache_rule = "by --cache";
+    if (engine_reserve(e, err))
+        return err->status;
     find_available(e);
     size_t budget = cache_bytes ? cache_bytes : choose_budget(e);
     if (model_draws(e->model) && open_decoder_pool(e, &budget, err))
@@ -158,8 +174,8 @@ enum status engine_open_work(struct engine *e, struct error *err)
         return err->status;
     if (pass_open(e, &e->pass, e->step_rows, err) || pass_open(e, &e->interlude, e->max_sequences, err))
         return err->status;
-    if (!e->decoder_pool)
-        return STATUS_OK;
-    return batch_open(&e->decoder_batch, e->be, 2 * e->step_rows, 2 * e->max_sequences,
-                      kv_pool_pages(e->decoder_pool), err);
+    if (e->decoder_pool && batch_open(&e->decoder_batch, e->be, 2 * e->step_rows, 2 * e->max_sequences,
+                                      kv_pool_pages(e->decoder_pool), err))
+        return err->status;
+    return coming_check(e, err);
 }

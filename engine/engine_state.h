@@ -84,10 +84,26 @@ enum status engine_open_caches(struct engine *, size_t cache_bytes, struct error
 enum status engine_open_work(struct engine *, struct error *);
 void pass_release(struct engine *, struct pass *);
 
+/* reserve.c: what the device needs of its own for passes of this engine's sizes */
+enum status engine_reserve(struct engine *, struct error *);
+
+/* coming.c: backend memory that comes and goes with requests */
+enum { MOST_DRAWINGS = 8, SEEN_PICTURES = 8 }; /* drawings with guidance at once; pictures whose rows are remembered */
+size_t coming_bytes(const struct engine *);  /* the most that is sure to be needed */
+enum status coming_check(const struct engine *, struct error *); /* STATUS_NO_MEMORY when less than that is left */
+/* Backend memory, for which remembered pictures are forgotten, if need be; NULL when there is none. */
+void *coming_take(struct engine *, size_t bytes);
+/* Whether others than s have some, which they will give back. */
+bool coming_may_wait(const struct engine *, const struct sequence *s);
+/* Takes what the last of those after s has, and its pages; false when there is nobody. */
+bool coming_preempt(struct engine *, const struct sequence *s);
+
 /* scheduler.c */
 void scheduler_admit(struct engine *); /* arrivals and cancellations; waits here while there is nothing to do */
 void scheduler_plan(struct engine *);  /* which rows run in this step: e->pass */
 void scheduler_plan_interlude(struct engine *); /* chats' next tokens alone: e->interlude */
+bool scheduler_may_preempt(const struct sequence *);
+void scheduler_preempt(struct engine *, struct sequence *); /* it gives back what it has, and is queued again */
 void scheduler_poll(struct engine *);  /* in the middle of a pass: heartbeat, cancellations of those outside it */
 
 /* interlude.c: a chat must not wait for long passes. No next token takes longer than patience_ns(), but for the rest of the
@@ -105,6 +121,7 @@ void encode_step(struct engine *);
 void encode_begin(struct sequence *); /* from now on it encodes, or prefills when no picture is left to encode */
 void seen_pictures_open(struct engine *);
 void seen_pictures_close(struct engine *);
+bool seen_pictures_forget_oldest(struct engine *); /* false when none is remembered */
 /* text_step.c */
 bool reply_is_full(const struct engine *, const struct sequence *); /* no text token may follow */
 /* Input rows, the LLM, text tokens and, in the step's own pass, drawing. */

@@ -10,6 +10,8 @@ void drawing_drop(struct engine *e, struct sequence *s)
     struct drawing *d = s->drawing;
     if (!d)
         return;
+    if (paint_is_pending(e, s) && engine_paints_aside(e))
+        e->op->after(e->be, e->aside); /* which may still read the map: whoever gets its memory comes later */
     paint_forget(e, s);
     page_table_release(&d->cond, e->decoder_pool);
     page_table_release(&d->uncond, e->decoder_pool);

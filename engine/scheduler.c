@@ -124,12 +124,12 @@ void scheduler_poll(struct engine *e)
 
 /* --- pages --- */
 
-static bool may_preempt(const struct sequence *s)
+bool scheduler_may_preempt(const struct sequence *s)
 {
     return !s->drawing && !s->in_pass && s->pages.n > 0;
 }
 
-static void preempt(struct engine *e, struct sequence *s)
+void scheduler_preempt(struct engine *e, struct sequence *s)
 {
     sequence_drop(e, s);
     s->state = SEQUENCE_QUEUED;
@@ -146,7 +146,7 @@ static bool find_pages(struct engine *e, struct sequence *s, int positions)
         int there = kv_pool_pages(e->llm_pool) - kv_pool_used(e->llm_pool);
         for (int i = 0; i < e->n_running; i++) {
             struct sequence *other = e->running[i];
-            if (!sequence_comes_before(s, other) || !may_preempt(other))
+            if (!sequence_comes_before(s, other) || !scheduler_may_preempt(other))
                 continue;
             there += other->pages.n;
             if (!youngest || sequence_comes_before(youngest, other))
@@ -154,7 +154,7 @@ static bool find_pages(struct engine *e, struct sequence *s, int positions)
         }
         if (!youngest || pages_for(positions) - s->pages.n > there)
             return false;
-        preempt(e, youngest);
+        scheduler_preempt(e, youngest);
     }
     return true;
 }

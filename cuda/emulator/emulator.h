@@ -12,6 +12,9 @@
 #ifndef VARGPT_CUDA_EMULATOR_EMULATOR_H
 #define VARGPT_CUDA_EMULATOR_EMULATOR_H
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -36,6 +39,18 @@ void emulator_guard_memory(void);
  * model that no processor could emulate would launch. Downloads give zeros. To be called first; also set by
  * the environment's VARGPT_EMULATOR_DRY=1. */
 void emulator_run_dry(void);
+
+/* For the owner of a block of device memory who cuts it into parts: each is checked from then on as memory is
+ * that was taken alone, what lies between them is none, and the block goes (cudaFree) after its parts.
+ * Giving a part back waits for nothing. Whoever gets that place next must come after all that used it, as on
+ * a card; guarded memory sees it when he does not. */
+void emulator_cut(void *block);
+size_t emulator_part_bytes(size_t bytes);            /* what a part takes of its block, edges included */
+bool emulator_part_taken(void *part, size_t bytes);  /* false: memory_fail_after wants it so */
+void emulator_part_given_back(void *part);
+
+/* Device and pinned memory asked for so far (cudaMalloc, cudaHostAlloc). */
+unsigned long emulator_allocations(void);
 
 /* Kernels run so far. */
 unsigned long emulator_launches(void);

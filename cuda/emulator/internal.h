@@ -10,6 +10,13 @@
 #include <stddef.h>
 #include <vector>
 
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
+#else
+#define ASAN_POISON_MEMORY_REGION(memory, bytes)   ((void)(memory), (void)(bytes))
+#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
+#endif
+
 /* "emulated device: MESSAGE" with the running kernel's name, and the end of the program: whatever comes here
  * is a bug of ours that a card would answer with silence or nonsense. */
 [[noreturn]] void emulated_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -42,6 +49,20 @@ struct region {
     std::map<int, struct toucher> writer, readers; /* by stream; writer: at most one */
 };
 
+enum { EMULATED_GUARD = 256, EMULATED_PAGE = 4096 };
+extern std::map<char *, region> emulated_regions; /* by first byte */
+void emulated_fill(char *memory, size_t bytes);   /* as uninitialised memory: NaNs */
+/* Guards behind the end of memory, EMULATED_GUARD bytes that are there. */
+void emulated_guard_behind(char *memory, size_t bytes);
+/* Ends the program where a region's guards were written over. */
+void emulated_check_region(char *memory, const struct region &);
+
+/* parts.cpp: false when a test wants this piece of memory not to be had (memory_fail_after). */
+bool emulated_may_take();
+/* A block goes that may have been cut: it is one region again. The end of the program when parts of it are
+ * still taken. */
+void emulated_uncut(char *block);
+
 /* runtime.cpp: the region that holds [memory, memory + bytes), or NULL when none does; ends the program when
  * only a part of it lies in one. */
 struct region *emulated_find_region(const void *memory, size_t bytes);
@@ -53,6 +74,8 @@ void emulated_check_guards();
 /* streams.cpp: runs what a stream, or all of them, have to do; the host's clock has it then. */
 void emulated_wait(cudaStream_t);
 void emulated_run_all();
+/* Runs what all streams have to do; nobody has waited for it, so that it orders nothing. */
+void emulated_run_unordered();
 /* Ends the program while this thread captures a stream: what may not be done then. */
 void emulated_not_in_capture(const char *what);
 

@@ -6,16 +6,22 @@ extern "C" {
 #include "base/memory.h"
 }
 
+#include <atomic>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
-enum { ALIGNMENT = 256, GUARD = 256, PAGE = 4096 };
+enum { ALIGNMENT = 256, GUARD = EMULATED_GUARD, PAGE = EMULATED_PAGE };
 static const size_t DEVICE_BYTES = (size_t)2 << 30, DRY_BYTES = (size_t)80 << 30;
+/* So large a piece is to be cut into parts (parts.cpp), which are filled one by one: it comes straight from
+ * the system, which has no memory for it before it is touched. */
+static const size_t LARGE_BYTES = (size_t)64 << 20;
 
 std::recursive_mutex emulated_lock;
-static std::map<char *, region> regions; /* by first byte */
+std::map<char *, region> emulated_regions;
+static std::map<char *, region> &regions = emulated_regions;
 static std::map<int, size_t> device_used;
+static std::atomic<unsigned long> allocations;
 static bool guarded, asked_environment;
 static thread_local cudaError_t last_error;
 static thread_local int current_device;
@@ -80,21 +86,24 @@ static bool guard_whole(const char *memory)
 /* Guards stand behind the memory; AddressSanitizer watches over them where it is, otherwise we look at them.
  */
 #if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
 static const bool own_guards = false;
 #else
-#define ASAN_POISON_MEMORY_REGION(memory, bytes)   ((void)(memory), (void)(bytes))
-#define ASAN_UNPOISON_MEMORY_REGION(memory, bytes) ((void)(memory), (void)(bytes))
 static const bool own_guards = true;
 #endif
 
-static void check_region(char *memory, const struct region &r)
+void emulated_guard_behind(char *memory, size_t bytes)
+{
+    memset(memory + bytes, 0xA5, GUARD);
+    ASAN_POISON_MEMORY_REGION(memory + bytes, GUARD);
+}
+
+void emulated_check_region(char *memory, const struct region &r)
 {
     if (own_guards && !r.mapped && !guard_whole(memory + r.bytes))
         emulated_fail("something was written behind %zu bytes of device memory", r.bytes);
 }
 
-static void fill(char *memory, size_t bytes) /* uninitialised: NaNs */
+void emulated_fill(char *memory, size_t bytes)
 {
     const uint32_t word = 0x7fc5a5a5;
     for (size_t i = 0; i + sizeof word <= bytes; i += sizeof word)
@@ -109,9 +118,26 @@ static char *map_memory(struct region *r, size_t bytes)
         mmap(nullptr, r->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED)
         return nullptr;
-    if (!emulated_dry())
-        fill((char *)memory, r->mapped);
+    if (!emulated_dry() && bytes < LARGE_BYTES)
+        emulated_fill((char *)memory, r->mapped);
     mprotect(memory, r->mapped, PROT_NONE);
+    return r->base = (char *)memory;
+}
+
+static size_t large_bytes(size_t bytes)
+{
+    return (bytes + GUARD + PAGE - 1) / PAGE * PAGE;
+}
+
+static char *take_large(struct region *r, size_t bytes)
+{
+    if (!emulated_may_take())
+        return nullptr;
+    void *memory = mmap(nullptr, large_bytes(bytes), PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return nullptr;
+    emulated_guard_behind((char *)memory, bytes);
     return r->base = (char *)memory;
 }
 
@@ -119,13 +145,14 @@ static char *take_memory(struct region *r, size_t bytes)
 {
     if (r->device != HOST && (emulated_guarded() || emulated_dry()))
         return map_memory(r, bytes);
+    if (bytes >= LARGE_BYTES)
+        return take_large(r, bytes);
     r->base = (char *)try_malloc(bytes + ALIGNMENT + GUARD, 1);
     if (!r->base)
         return nullptr;
     char *memory = (char *)(((uintptr_t)r->base + ALIGNMENT - 1) & ~(uintptr_t)(ALIGNMENT - 1));
-    fill(memory, bytes);
-    memset(memory + bytes, 0xA5, GUARD);
-    ASAN_POISON_MEMORY_REGION(memory + bytes, GUARD);
+    emulated_fill(memory, bytes);
+    emulated_guard_behind(memory, bytes);
     ASAN_POISON_MEMORY_REGION(r->base, (size_t)(memory - r->base));
     return memory;
 }
@@ -136,6 +163,7 @@ static cudaError_t take(void **out, size_t bytes, int device)
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     struct region r = {nullptr, bytes, 0, device, {}, {}};
     *out = nullptr;
+    allocations++;
     if (device != HOST && bytes > device_bytes() - device_used[device])
         return emulated_answer(cudaErrorMemoryAllocation);
     char *memory = take_memory(&r, bytes);
@@ -154,16 +182,20 @@ static cudaError_t give_back(void *memory, bool device)
     if (!memory)
         return cudaSuccess;
     emulated_run_all(); /* as a device does, frees wait for what was started before */
+    emulated_uncut((char *)memory);
     auto found = regions.find((char *)memory);
     if (found == regions.end() || (found->second.device != HOST) != device)
         emulated_fail("frees %p, which is not the beginning of %s memory", memory,
                       device ? "device" : "pinned");
     struct region r = found->second;
-    check_region((char *)memory, r);
+    emulated_check_region((char *)memory, r);
     regions.erase(found);
     device_used[r.device] -= r.bytes;
     if (r.mapped) {
         munmap(r.base, r.mapped);
+    } else if (r.bytes >= LARGE_BYTES) {
+        ASAN_UNPOISON_MEMORY_REGION(r.base + r.bytes, GUARD);
+        munmap(r.base, large_bytes(r.bytes));
     } else {
         ASAN_UNPOISON_MEMORY_REGION(r.base, r.bytes + ALIGNMENT + GUARD);
         free(r.base);
@@ -236,6 +268,11 @@ void emulated_check_argument(const char *kernel, cudaStream_t stream, const void
     }
 }
 
+unsigned long emulator_allocations(void)
+{
+    return allocations;
+}
+
 cudaError_t cudaMalloc(void **memory, size_t bytes)
 {
     return take(memory, bytes, current_device);
@@ -267,7 +304,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 void emulated_check_guards()
 {
     for (auto &entry : regions)
-        check_region(entry.first, entry.second);
+        emulated_check_region(entry.first, entry.second);
 }
 
 /* ---- copies ---- */

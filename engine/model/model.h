@@ -118,6 +118,7 @@ struct vae {
     size_t buffer_floats;     /* of one of the three buffers that a pass through either half needs */
     size_t attention_floats;  /* of its keys (and again of its values) */
     int attended_cells;       /* of the largest picture that attention goes over */
+    int most_channels;        /* of a picture on its way through either half */
 };
 
 /* Called between the units of long passes (a layer, a block of the VAE): whoever runs the model may put something shorter

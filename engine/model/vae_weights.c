@@ -17,6 +17,12 @@ static void need(size_t *most, size_t floats)
     *most = floats > *most ? floats : *most;
 }
 
+static void need_picture(struct model *m, int side, int channels)
+{
+    need(&m->vae.buffer_floats, area(side, channels));
+    m->vae.most_channels = channels > m->vae.most_channels ? channels : m->vae.most_channels;
+}
+
 static struct norm load_group_norm(struct loader *l, struct model *m, int channels, const char *at,
                                    const char *name)
 {
@@ -39,7 +45,7 @@ static int load_res_block(struct loader *l, struct model *m, struct res_block *r
     r->conv2 = load_conv(l, out, out, "%s.conv2", at);
     if (in != out)
         r->shortcut = load_conv(l, out, in, "%s.nin_shortcut", at);
-    need(&m->vae.buffer_floats, area(side, in > out ? in : out));
+    need_picture(m, side, in > out ? in : out);
     return out;
 }
 
@@ -50,7 +56,7 @@ static void load_attention(struct loader *l, struct model *m, struct vae_attenti
     v->norm = load_group_norm(l, m, channels, at, "norm");
     v->qkv = load_affine(l, 3 * channels, channels, WITH_BIAS, "%s.qkv", at);
     v->out = load_affine(l, channels, channels, WITH_BIAS, "%s.proj_out", at);
-    need(&m->vae.buffer_floats, area(side, 3 * channels));
+    need_picture(m, side, 3 * channels);
     need(&m->vae.attention_floats, (area(side, 1) + PAGE_TOKENS) * (size_t)channels);
     if (side > MAX_SCALE_SIDE && l->err->status == STATUS_OK)
         error_set(l->err, STATUS_BAD_FILE, "%s: attention over %d x %d positions is not supported", at, side,
@@ -113,7 +119,7 @@ static void load_decoder(struct loader *l, struct model *m)
     m->vae.post_quant_conv = load_conv(l, width, width, "vae_local.post_quant_conv");
     half->conv_in = load_conv(l, 0, width, "vae_local.decoder.conv_in");
     int channels = half->conv_in.out;
-    need(&m->vae.buffer_floats, area(side, channels > width ? channels : width));
+    need_picture(m, side, channels > width ? channels : width);
     load_middle(l, m, half, channels, side, "vae_local.decoder");
     half->n_levels = count_levels(l, "vae_local.decoder.up");
     for (int i = half->n_levels - 1; i >= 0 && l->err->status == STATUS_OK; i--) {
@@ -122,9 +128,10 @@ static void load_decoder(struct loader *l, struct model *m)
         if (!find_optional(l, "%s.upsample.conv.weight", at))
             continue;
         half->level[i].resample = load_conv(l, 0, channels, "%s.upsample.conv", at);
-        channels = half->level[i].resample.out;
         side *= 2;
-        need(&m->vae.buffer_floats, area(side, channels));
+        need_picture(m, side, channels); /* as it is doubled, before the convolution */
+        channels = half->level[i].resample.out;
+        need_picture(m, side, channels);
         if (side > MAX_PICTURE_SIDE)
             error_set(l->err, STATUS_BAD_FILE, "%s: makes pictures of over %d pixels a side", at,
                       MAX_PICTURE_SIDE);
@@ -142,7 +149,7 @@ static void load_encoder(struct loader *l, struct model *m)
     int side = m->vae.picture_side, width = m->decoder.code_width;
     half->conv_in = load_conv(l, 0, 3, "vae_local.encoder.conv_in");
     int channels = half->conv_in.out;
-    need(&m->vae.buffer_floats, area(side, channels));
+    need_picture(m, side, channels);
     half->n_levels = count_levels(l, "vae_local.encoder.down");
     for (int i = 0; i < half->n_levels && l->err->status == STATUS_OK; i++) {
         snprintf(at, sizeof at, "vae_local.encoder.down.%d", i);
@@ -152,7 +159,7 @@ static void load_encoder(struct loader *l, struct model *m)
         half->level[i].resample = load_conv(l, 0, channels, "%s.downsample.conv", at);
         channels = half->level[i].resample.out;
         side /= 2;
-        need(&m->vae.buffer_floats, area(side, channels));
+        need_picture(m, side, channels);
     }
     if (side != m->vae.side && l->err->status == STATUS_OK)
         error_set(l->err, STATUS_BAD_FILE,

@@ -157,7 +157,7 @@ static int check_cuda(const struct options *o)
     for (int i = 0; i < CHECK_BACKENDS; i++) {
         struct backend *device = NULL;
         struct error err = {0};
-        if (cuda_backend_open(&device, 0, &err)) {
+        if (cuda_backend_open(&device, 0, 0, &err)) {
             fprintf(stderr, "check_ops: %s\n", err.message);
             exit(2);
         }

@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+#define CUDA_IS_EMULATED 1
+
 #ifdef __cplusplus
 extern "C" {
 #endif

@@ -19,7 +19,7 @@ static struct backend *open_card(void)
 {
     struct backend *be = NULL;
     struct error err = {0};
-    if (cuda_backend_open(&be, 0, &err))
+    if (cuda_backend_open(&be, 0, 0, &err))
         fail_msg("%s", err.message);
     return be;
 }
@@ -120,11 +120,11 @@ static void refuses_devices(void **state)
     (void)state;
     struct backend *be = NULL;
     struct error err = {0};
-    assert_int_equal(cuda_backend_open(&be, 99, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_backend_open(&be, 99, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message, "cuda: there is no device 99, the last one is 0");
     setenv("VARGPT_EMULATED_DEVICES", "0", 1);
     assert_int_equal(cuda_device_count(NULL), 0);
-    assert_int_equal(cuda_backend_open(&be, 0, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_backend_open(&be, 0, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message, "cuda: no CUDA-capable device is detected");
     setenv("VARGPT_EMULATED_DEVICES", "-1", 1);
     assert_int_equal(cuda_backend_open(&be, 0, &err), STATUS_DEVICE);
@@ -144,7 +144,7 @@ static bool use_card(void)
     struct host_matrix m = {blocks, DTYPE_Q8_0, ROWS, COLS, .stays = false};
     float x[ROWS * COLS] = {0}, t[ROWS] = {0};
     bool worked = false;
-    if (cuda_backend_open(&be, 0, &err))
+    if (cuda_backend_open(&be, 0, 0, &err))
         return false;
     float *device = be->op->alloc(be, sizeof x);
     if (!device || be->op->weight_load(be, &w, &m, &err) || be->op->aside(be, &aside, &err))

@@ -286,7 +286,7 @@ static struct backend *open_fast(void)
 {
     struct backend *be = NULL;
     struct error err = {0};
-    if (cuda_backend_open(&be, 0, &err) != STATUS_OK)
+    if (cuda_backend_open(&be, 0, 0, &err) != STATUS_OK)
         return NULL;
     cuda_backend_set_fast(be, true);
     cuda_backend_use_libraries(be);

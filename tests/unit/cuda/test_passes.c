@@ -12,7 +12,7 @@ static struct backend *open_card(bool graphs)
 {
     struct backend *be = NULL;
     struct error err = {0};
-    if (cuda_backend_open(&be, 0, &err))
+    if (cuda_backend_open(&be, 0, 0, &err))
         fail_msg("%s", err.message);
     cuda_backend_set_graphs(be, graphs);
     return be;
@@ -84,6 +84,25 @@ static void write_under(int ordered)
     cuda_backend_close(be);
 }
 
+/* The first line gives back what the second is reading, and gets its place again. */
+static void reuse_under(int ordered)
+{
+    struct backend *be = open_card(false), *aside = second_line(be);
+    struct tensor a = take_rows(be, 1), b = take_rows(aside, 2);
+    be->op->after(aside, be);
+    aside->op->add(aside, b, a, NULL);
+    if (ordered)
+        be->op->after(be, aside);
+    be->op->free(be, a.data);
+    struct tensor c = take_rows(be, 5);
+    assert_ptr_equal(c.data, a.data);
+    assert_true(first_of(be, c) == 5);
+    assert_true(first_of(aside, b) == 3);
+    be->op->free(be, c.data);
+    be->op->free(aside, b.data);
+    cuda_backend_close(be);
+}
+
 static void lines_are_ordered(void **state)
 {
     (void)state;
@@ -91,6 +110,8 @@ static void lines_are_ordered(void **state)
     write_under(true);
     assert_ends(read_aside, false, "writes 512 bytes of device memory that add_kernel<4> on stream");
     assert_ends(write_under, false, "that add_kernel<4> on stream"); /* whichever ran first */
+    reuse_under(true);
+    assert_ends(reuse_under, false, "a copy to the card on stream");
 }
 
 /* Scratch and staging memory are each line's own; waiting for one leaves the other's work undone. */
