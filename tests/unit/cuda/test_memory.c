@@ -123,6 +123,7 @@ static struct request *album_request(const struct engine *e, int n, unsigned sal
     struct request *r = NULL;
     size_t rows = (size_t)engine_seen_rows(e);
     r = text_request((int)(rows + 3) * n + 5, salt);
+    r->text.max_tokens = 4;
     r->picture = xcalloc((size_t)n, sizeof *r->picture);
     r->n_pictures = (size_t)n;
     for (int i = 0; i < n; i++) {
@@ -137,7 +138,7 @@ static struct request *album_request(const struct engine *e, int n, unsigned sal
 
 enum { KINDS = 5, CHATS = 4, CROWD = CHATS + KINDS };
 
-static struct request *request_of(const struct engine *e, int kind)
+static struct request *new_request(const struct engine *e, int kind)
 {
     struct request *r;
     switch (kind) {
@@ -154,6 +155,15 @@ static struct request *request_of(const struct engine *e, int kind)
         r->text.max_tokens = 70;
         return r;
     }
+}
+
+/* Its prompt is new to the cache. */
+static struct request *request_of(const struct engine *e, int kind)
+{
+    static uint8_t salt;
+    struct request *r = new_request(e, kind);
+    r->cache_salt[0] = ++salt;
+    return r;
 }
 
 static size_t scratch_of(const struct backend *be)
@@ -211,13 +221,13 @@ static int hoard(struct backend *be, size_t room, void *piece[HOARD])
     int n = 0;
     for (size_t left; (left = be->op->memory_left(be)) > room; n++) {
         assert_true(n < HOARD);
-        piece[n] = be->op->alloc(be, left < room + 2048 ? left : left - room);
+        piece[n] = be->op->alloc(be, left - room < 2048 ? left : left - room);
         assert_non_null(piece[n]);
     }
     return n;
 }
 
-static void give_up(struct backend *be, void *piece[HOARD], int n)
+static void give_up(struct backend *be, void **piece, int n)
 {
     while (n > 0)
         be->op->free(be, piece[--n]);
@@ -274,9 +284,11 @@ static void the_first_gets_room(void **state)
     struct heard *want[2] = {run_alone(w.engine, request_of(w.engine, 2)),
                              run_alone(w.engine, request_of(w.engine, 3))};
     struct engine_status before, s;
+    size_t rows =
+        (size_t)engine_seen_rows(w.engine) * (size_t)engine_config(w.engine)->llm.hidden * sizeof(float);
     void *piece[HOARD];
     assert_no_pages_held(w.engine);
-    int n = hoard(w.be, 15 << 10, piece);
+    int n = hoard(w.be, rows / 2, piece); /* what is left is what the eight remembered pictures have */
     engine_look(w.engine, &s);
     for (int tries = 0; s.preemptions == 0 && tries < 50; tries++) { /* he may come too late */
         engine_look(w.engine, &before);
