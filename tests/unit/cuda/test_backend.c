@@ -127,7 +127,7 @@ static void refuses_devices(void **state)
     assert_int_equal(cuda_backend_open(&be, 0, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message, "cuda: no CUDA-capable device is detected");
     setenv("VARGPT_EMULATED_DEVICES", "-1", 1);
-    assert_int_equal(cuda_backend_open(&be, 0, &err), STATUS_DEVICE);
+    assert_int_equal(cuda_backend_open(&be, 0, 0, &err), STATUS_DEVICE);
     assert_string_equal(err.message, "cuda: there is no NVIDIA driver here (libcuda.so.1)");
     unsetenv("VARGPT_EMULATED_DEVICES");
 }
