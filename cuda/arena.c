@@ -95,7 +95,8 @@ void *card_arena_take(struct card_arena *a, size_t bytes)
 {
     if (bytes > a->bytes)
         return NULL;
-    size_t need = emulator_part_bytes(bytes ? bytes : 1);
+    bytes = bytes ? bytes : 1;
+    size_t need = emulator_part_bytes(bytes);
     for (size_t i = 0; i <= a->n; i++) {
         struct place gap = gap_before(a, i);
         if (gap.bytes < need)

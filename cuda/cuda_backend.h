@@ -12,8 +12,8 @@
  */
 int cuda_device_count(const char **why);
 
-/* memory: bytes of the card, taken at once, for all that this backend will ever have there (cuda/arena.h); 0 is nine
- * tenths of what the card has free. Failure: STATUS_DEVICE, nothing is left open. */
+/* memory: bytes of the card, taken at once, for all that this backend will ever have there (cuda/arena.h); 0
+ * is nine tenths of what the card has free. Failure: STATUS_DEVICE, nothing is left open. */
 enum status cuda_backend_open(struct backend **out, int device, size_t memory, struct error *err);
 void cuda_backend_close(struct backend *); /* accepts NULL */
 
@@ -21,8 +21,8 @@ enum { CUDA_MOST_CARDS = 16 };
 
 /* Several cards as one backend, 2..CUDA_MOST_CARDS of one kind, no two the same: matrices that may be divided
  * and caches are shared out among them, and results are one card's to the bit (docs/cuda.md, "Several
- * cards"). Needs NCCL at run time. memory: of each card. All functions here take it as they take one card. Failure: STATUS_DEVICE,
- * nothing is left open. */
+ * cards"). Needs NCCL at run time. memory: of each card. All functions here take it as they take one card.
+ * Failure: STATUS_DEVICE, nothing is left open. */
 enum status cuda_group_open(struct backend **out, const int *device, int n, size_t memory, struct error *err);
 
 /* fast: products with 16-bit weights run on tensor cores, their other operand rounded to 16 bits; a row's

