@@ -146,9 +146,14 @@ enum status group_reserve(struct backend *be, const struct work_limits *limits, 
     struct cuda_group *g = group_state(be);
     size_t gathered = limits->row_values + (size_t)limits->rows * (size_t)g->n;
     for (int k = 0; k < g->n; k++) {
-        if (cuda_reserve(&g->card[k]->base, limits, err) ||
-            (cuda_scratch(g->card[k], gathered * sizeof(float)), cuda_finish(&g->card[k]->base, err)))
-            return error_prefix(err, "device %d", g->card[k]->device);
+        struct cuda_backend *c = g->card[k];
+        enum status status = cuda_reserve(&c->base, limits, err);
+        if (status == STATUS_OK) {
+            cuda_scratch(c, gathered * sizeof(float));
+            status = cuda_finish(&c->base, err);
+        }
+        if (status != STATUS_OK)
+            return error_prefix(err, "device %d", c->device);
     }
     return STATUS_OK;
 }

@@ -111,8 +111,8 @@ void *cuda_scratch(struct cuda_backend *c, size_t bytes)
             error_set(&c->failure, STATUS_DEVICE, "cuda: scratch memory grew while a pass was recorded");
         return NULL;
     }
-    if (!cuda_check(c, cudaStreamSynchronize(c->stream),
-                    "waiting")) /* it is in use until then, and graphs are */
+    /* until then it is in use, and so are graphs */
+    if (!cuda_check(c, cudaStreamSynchronize(c->stream), "waiting"))
         return NULL;
     card_arena_give_back(c->arena, c->scratch);
     cuda_graphs_forget(c);

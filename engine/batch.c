@@ -6,11 +6,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Positions, slots and pages. */
+static size_t n_ints(int max_rows, int max_pages)
+{
+    return 2 * (size_t)max_rows + (size_t)max_pages;
+}
+
 enum status batch_open(struct batch *b, struct backend *be, int max_rows, int max_spans, int max_pages,
                        struct error *err)
 {
     *b = (struct batch){.be = be, .max_rows = max_rows, .max_spans = max_spans, .max_pages = max_pages};
-    size_t ints = 2 * (size_t)max_rows + (size_t)max_pages;
+    size_t ints = n_ints(max_rows, max_pages);
     b->span = xcalloc((size_t)max_spans, sizeof *b->span);
     b->position = xcalloc(ints, sizeof *b->position); /* position, slot and page lie end to end: one upload */
     b->device_span = be->op->alloc(be, (size_t)max_spans * sizeof *b->span);
@@ -26,8 +32,7 @@ enum status batch_open(struct batch *b, struct backend *be, int max_rows, int ma
 
 size_t batch_bytes(int max_rows, int max_spans, int max_pages)
 {
-    return (size_t)max_spans * sizeof(struct span) +
-           (2 * (size_t)max_rows + (size_t)max_pages) * sizeof(int32_t);
+    return (size_t)max_spans * sizeof(struct span) + n_ints(max_rows, max_pages) * sizeof(int32_t);
 }
 
 void batch_release(struct batch *b)

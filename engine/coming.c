@@ -3,18 +3,15 @@
  * caches leave this much of it; a request that finds none waits for those that have some. */
 #include "engine/engine_state.h"
 
-enum {
-    PIECE = 256,
-    SPARE = 1 << 20
-}; /* bytes: what places are multiples of; what is lost at the edges of pieces */
+/* Bytes: what places are multiples of, and what is lost at the edges of pieces. */
+enum { PIECE = 256, SPARE = 1 << 20 };
 
 static size_t piece_bytes(int rows, int cols)
 {
     return ((size_t)rows * (size_t)cols * sizeof(float) + PIECE - 1) / PIECE * PIECE;
 }
 
-/* As many pictures as one prompt can hold, those remembered, and all drawings that can be under way at once.
- */
+/* As many pictures as one prompt can hold, those remembered, and all drawings under way at once. */
 size_t coming_bytes(const struct engine *e)
 {
     const struct model *m = e->model;

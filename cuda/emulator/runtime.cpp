@@ -19,7 +19,6 @@ static const size_t LARGE_BYTES = (size_t)64 << 20;
 
 std::recursive_mutex emulated_lock;
 std::map<char *, region> emulated_regions;
-static std::map<char *, region> &regions = emulated_regions;
 static std::map<int, size_t> device_used;
 static std::atomic<unsigned long> allocations;
 static bool guarded, asked_environment;
@@ -169,7 +168,7 @@ static cudaError_t take(void **out, size_t bytes, int device)
     char *memory = take_memory(&r, bytes);
     if (!memory)
         return emulated_answer(cudaErrorMemoryAllocation);
-    regions[memory] = r;
+    emulated_regions[memory] = r;
     device_used[device] += bytes;
     *out = memory;
     return cudaSuccess;
@@ -183,13 +182,13 @@ static cudaError_t give_back(void *memory, bool device)
         return cudaSuccess;
     emulated_run_all(); /* as a device does, frees wait for what was started before */
     emulated_uncut((char *)memory);
-    auto found = regions.find((char *)memory);
-    if (found == regions.end() || (found->second.device != HOST) != device)
+    auto found = emulated_regions.find((char *)memory);
+    if (found == emulated_regions.end() || (found->second.device != HOST) != device)
         emulated_fail("frees %p, which is not the beginning of %s memory", memory,
                       device ? "device" : "pinned");
     struct region r = found->second;
     emulated_check_region((char *)memory, r);
-    regions.erase(found);
+    emulated_regions.erase(found);
     device_used[r.device] -= r.bytes;
     if (r.mapped) {
         munmap(r.base, r.mapped);
@@ -206,10 +205,10 @@ static cudaError_t give_back(void *memory, bool device)
 struct region *emulated_find_region(const void *memory, size_t bytes)
 {
     char *p = (char *)memory;
-    auto after = regions.upper_bound(p);
-    if (after != regions.end() && after->first < p + bytes)
+    auto after = emulated_regions.upper_bound(p);
+    if (after != emulated_regions.end() && after->first < p + bytes)
         emulated_fail("a copy of %zu bytes at %p runs into memory that begins later", bytes, memory);
-    if (after == regions.begin())
+    if (after == emulated_regions.begin())
         return nullptr;
     --after;
     if (p >= after->first + after->second.bytes)
@@ -224,8 +223,8 @@ void emulated_need_memory_of(int device, const char *call, const char *what, con
 {
     std::lock_guard<std::recursive_mutex> hold(emulated_lock);
     char *p = (char *)memory;
-    auto region = regions.upper_bound(p);
-    if (region == regions.begin() || (--region)->second.device == HOST ||
+    auto region = emulated_regions.upper_bound(p);
+    if (region == emulated_regions.begin() || (--region)->second.device == HOST ||
         p + bytes > region->first + region->second.bytes)
         emulated_fail("%s: %s, %zu bytes at %p, is not device memory", call, what, bytes, memory);
     if (region->second.device != device)
@@ -259,8 +258,8 @@ void emulated_check_argument(const char *kernel, cudaStream_t stream, const void
     for (size_t at = 0; at + sizeof(char *) <= bytes; at += sizeof(char *)) {
         char *word;
         memcpy(&word, (const char *)argument + at, sizeof word);
-        auto region = regions.upper_bound(word);
-        if (region == regions.begin() || word >= (--region)->first + region->second.bytes)
+        auto region = emulated_regions.upper_bound(word);
+        if (region == emulated_regions.begin() || word >= (--region)->first + region->second.bytes)
             continue;
         if (region->second.device != HOST && region->second.device != device)
             emulated_fail("%s on device %d is given memory of device %d", kernel, device,
@@ -303,7 +302,7 @@ cudaError_t cudaMemGetInfo(size_t *free_bytes, size_t *total_bytes)
 
 void emulated_check_guards()
 {
-    for (auto &entry : regions)
+    for (auto &entry : emulated_regions)
         emulated_check_region(entry.first, entry.second);
 }
 

@@ -40,7 +40,7 @@ def test_says_what_it_can_do(demo):
     assert "draw" in able["content"] and "picture" in able["content"]
 
 
-@pytest.mark.parametrize("colour, thing", [("pink", "donut"), ("white", "watermelon"), ("green", "car")])
+@pytest.mark.parametrize("colour, thing", [("blue", "cat"), ("white", "pizza"), ("green", "car")])
 def test_knows_what_it_has_drawn(demo, colour, thing):
     picture = draw(demo, f"Draw a {thing} on a {colour} background.")
     what, ground, there, other = talk(demo, [{"type": "text", "text": "What is in this picture?"}, url_of(picture)],

@@ -51,56 +51,71 @@ static float first_of(struct backend *be, struct tensor t)
 
 /* ---- lines ---- */
 
+/* The second line adds rows of the first to its own: `a`, 1, and `b`, 2. */
+struct reading {
+    struct backend *be, *aside;
+    struct tensor a, b;
+};
+
+static struct reading open_reading(void)
+{
+    struct reading r = {.be = open_card(false)};
+    r.aside = second_line(r.be);
+    r.a = take_rows(r.be, 1);
+    r.b = take_rows(r.aside, 2);
+    return r;
+}
+
+/* The reading is under way; what the first line does next comes after it, or not. */
+static struct reading start_reading(int ordered)
+{
+    struct reading r = open_reading();
+    r.aside->op->after(r.aside, r.be);
+    r.aside->op->add(r.aside, r.b, r.a, NULL);
+    if (ordered)
+        r.be->op->after(r.be, r.aside);
+    return r;
+}
+
+/* left: the first line's rows. */
+static void end_reading(const struct reading *r, struct tensor left)
+{
+    assert_true(first_of(r->aside, r->b) == 3);
+    r->be->op->free(r->be, left.data);
+    r->aside->op->free(r->aside, r->b.data);
+    cuda_backend_close(r->be);
+}
+
 /* The second line reads what the first is writing; ordered or not. */
 static void read_aside(int ordered)
 {
-    struct backend *be = open_card(false), *aside = second_line(be);
-    struct tensor a = take_rows(be, 1), b = take_rows(aside, 2);
+    struct reading r = open_reading();
     if (ordered)
-        be->op->after(aside, be);
-    aside->op->add(aside, b, a, NULL);
-    assert_int_equal(aside->op->finish(aside, NULL), STATUS_OK);
-    assert_int_equal(be->op->finish(be, NULL), STATUS_OK); /* unordered, `a` is written only here */
-    assert_true(first_of(aside, b) == 3);
-    be->op->free(be, a.data);
-    be->op->free(aside, b.data);
-    cuda_backend_close(be);
+        r.aside->op->after(r.aside, r.be);
+    r.aside->op->add(r.aside, r.b, r.a, NULL);
+    assert_int_equal(r.aside->op->finish(r.aside, NULL), STATUS_OK);
+    assert_int_equal(r.be->op->finish(r.be, NULL), STATUS_OK); /* unordered, `a` is written only here */
+    end_reading(&r, r.a);
 }
 
 /* The first line writes what the second is reading. */
 static void write_under(int ordered)
 {
-    struct backend *be = open_card(false), *aside = second_line(be);
-    struct tensor a = take_rows(be, 1), b = take_rows(aside, 2);
-    be->op->after(aside, be);
-    aside->op->add(aside, b, a, NULL);
-    if (ordered)
-        be->op->after(be, aside);
-    be->op->add(be, a, a, NULL);
-    assert_true(first_of(be, a) == 2);
-    assert_true(first_of(aside, b) == 3);
-    be->op->free(be, a.data);
-    be->op->free(aside, b.data);
-    cuda_backend_close(be);
+    struct reading r = start_reading(ordered);
+    r.be->op->add(r.be, r.a, r.a, NULL);
+    assert_true(first_of(r.be, r.a) == 2);
+    end_reading(&r, r.a);
 }
 
 /* The first line gives back what the second is reading, and gets its place again. */
 static void reuse_under(int ordered)
 {
-    struct backend *be = open_card(false), *aside = second_line(be);
-    struct tensor a = take_rows(be, 1), b = take_rows(aside, 2);
-    be->op->after(aside, be);
-    aside->op->add(aside, b, a, NULL);
-    if (ordered)
-        be->op->after(be, aside);
-    be->op->free(be, a.data);
-    struct tensor c = take_rows(be, 5);
-    assert_ptr_equal(c.data, a.data);
-    assert_true(first_of(be, c) == 5);
-    assert_true(first_of(aside, b) == 3);
-    be->op->free(be, c.data);
-    be->op->free(aside, b.data);
-    cuda_backend_close(be);
+    struct reading r = start_reading(ordered);
+    r.be->op->free(r.be, r.a.data);
+    struct tensor c = take_rows(r.be, 5);
+    assert_ptr_equal(c.data, r.a.data);
+    assert_true(first_of(r.be, c) == 5);
+    end_reading(&r, c);
 }
 
 static void lines_are_ordered(void **state)

@@ -8,9 +8,9 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
-from . import paths
+from . import checkpoint, paths
 
-PHASES = ("vae", "vit", "language", "stage1", "stage2", "stage3", "match", "last")
+PHASES = ("vae", "vit") + checkpoint.STAGES
 
 
 def main(target):

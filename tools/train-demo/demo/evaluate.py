@@ -26,6 +26,8 @@ def answers(m, words, pixels, question, longest=40):
     for _ in range(longest):
         token = m.language_model.lm_head(h)[:, 0].argmax(-1)
         out.append(token)
+        if (torch.stack(out, 1) == words.end).any(1).all():
+            break
         h = m.language_model(m.embed(token)[:, None], caches)
     texts_out = []
     for row in torch.stack(out, 1).tolist():
@@ -83,9 +85,10 @@ def whether(specs):
     """For each scene a question whether a thing is in it, every other time one that is, and the right answer."""
     asked = []
     for k, spec in enumerate(specs):
-        things = [t for t in (spec[1], spec[3]) if t]
-        thing = things[k // 2 % len(things)] if k % 2 == 0 else next(n for n in NAMES[k % len(NAMES):] + NAMES if n not in things)
-        asked.append((f"Is there {texts.named(thing)}?", texts.whether(k % 2 == 0, texts.as_seen(spec))))
+        things, there = texts.things_of(spec), k % 2 == 0
+        others = [n for n in NAMES[k % len(NAMES):] + NAMES if n not in things]
+        thing = things[k // 2 % len(things)] if there else others[0]
+        asked.append((f"Is there {texts.named(thing)}?", texts.whether(there, texts.as_seen(spec))))
     return asked
 
 
@@ -100,7 +103,8 @@ def looking_score(m, words, count):
     colours = answers(m, words, pixels, texts.WHICH_COLOUR[0], 12)
     right = [a == f"The background is {s[0]}." for a, s in zip(colours, specs)]
     there = [answers(m, words, pixels[k:k + 1], q)[0] == a for k, (q, a) in enumerate(whether(specs))]
-    out = {"caption": np.mean(exact), "things_and_relation": np.mean(no_colour), "colour": np.mean(right), "yes_no": np.mean(there)}
+    out = {"caption": np.mean(exact), "things_and_relation": np.mean(no_colour), "colour": np.mean(right),
+           "yes_no": np.mean(there)}
     return {k: round(float(v), 3) for k, v in out.items()}
 
 

@@ -30,7 +30,6 @@ SCALE = 1 if DEVICE == "cpu" else 16     # a GPU takes larger batches
 
 class Stage(hogwild.Phase):
     learns = ()             # prefixes of the parameters that learn
-    before = ()             # stages whose results are loaded first
     kinds = ()              # (kind of conversation, how many a step)
     rate_at = 1e-3
     clip = 1.0
@@ -43,7 +42,7 @@ class Stage(hogwild.Phase):
     def modules(self):
         words = checkpoint.words()
         m, helper = checkpoint.build(words), nn.Linear(checkpoint.HIDDEN, LABELS + len(BACKGROUND_NAMES))
-        for stage in self.before:
+        for stage in checkpoint.STAGES[:checkpoint.STAGES.index(self.name)]:
             if not checkpoint.overlay(m, helper, stage):
                 raise SystemExit(f"{self.name} needs {stage}'s result")
         for name, p in m.named_parameters():
@@ -70,11 +69,11 @@ class Stage(hogwild.Phase):
             with hogwild.bf16():
                 part = losses(self.m["model"], self.m["helper"], self.source, batch, self.decoder, self.blind,
                               frozen=self.name == "stage1")
-            if "text" in part and self.name != "stage1":
+            if "text" in part:
                 total = total + part["text"]
-            if "helper" in part and self.name != "stage1":
+            if "helper" in part:
                 total = total + self.helper * (part["helper"] + part["ground"])
-            if "point" in part and self.name != "stage1":
+            if "point" in part:
                 total = total + part["point"]
             if "draw" in part:
                 total = total + part["draw"]
@@ -84,7 +83,7 @@ class Stage(hogwild.Phase):
 
     def evaluate(self, averaged, final):
         return evaluate.numbers(averaged["model"], checkpoint.words(), final,
-                                drawings=self.folder / "drawings.png" if self.name in ("stage1", "stage3", "last") else None)
+                                drawings=self.folder / "drawings.png" if self.decoder else None)
 
 
 def losses(m, helper, source, batch, decoder, blind, frozen):
@@ -166,32 +165,32 @@ class Language(Stage):
 
 
 class Stage1(Stage):
-    name, minutes, before = "stage1", 60.0, ("language",)
+    name, minutes = "stage1", 60.0
     learns, rate_at = DECODER, 1.5e-3
     kinds = ((texts.generation, 32),)
 
 
 class Stage2(Stage):
-    name, minutes, before = "stage2", 20.0, ("language", "stage1")
+    name, minutes = "stage2", 20.0
     learns, rate_at, decoder = LLM, 5e-4, False
     kinds = ((texts.understanding, 24), (texts.generation, 8))
 
 
 class Stage3(Stage):
-    name, minutes, before = "stage3", 120.0, ("language", "stage1", "stage2")
+    name, minutes = "stage3", 120.0
     learns, rate_at, ema = LLM + INPUTS + DECODER, 1e-3, 0.99
     helper = 1.5
     kinds = ((texts.understanding, 16), (texts.generation, 24), (texts.mixed, 6))
 
 
 class Match(Stage):
-    name, minutes, before = "match", 60.0, ("language", "stage1", "stage2", "stage3")
+    name, minutes = "match", 60.0
     learns, rate_at, decoder, ema = LLM, 1e-3, False, 0.99
     kinds = ((texts.matching, 64), (texts.understanding, 16), (texts.generation, 6))
 
 
 class Last(Stage3):
-    name, minutes, before = "last", 28.0, ("language", "stage1", "stage2", "stage3", "match")
+    name, minutes = "last", 28.0
     rate_at = 7e-4
     kinds = ((texts.understanding, 16), (texts.matching, 8), (texts.generation, 20), (texts.mixed, 12))
 

@@ -74,6 +74,11 @@ def with_article(words):
     return ("an " if words[0] in "aeiou" else "a ") + words
 
 
+def things_of(spec):
+    """The one or two things in a scene."""
+    return [name for name in (spec[1], spec[3]) if name]
+
+
 def told(spec):
     """The model's own words for what is in a scene."""
     _, a, relation, b = spec
@@ -200,7 +205,7 @@ def whether(there, spec):
 
 def is_there(r, spec):
     """A question whether a thing is in a picture, and its answer."""
-    things = [n for n in (spec[1], spec[3]) if n]
+    things = things_of(spec)
     there = r.random() < 0.5
     x = r.choice(things if there else [n for n in NAMES if n not in things])
     words = with_article(r.choice(SYNONYMS[x])) if r.random() < 0.1 and x in SYNONYMS else named(x)

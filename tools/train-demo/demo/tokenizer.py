@@ -21,7 +21,8 @@ def corpus(count):
     for _ in range(count):
         for make in (texts.understanding, texts.generation, texts.mixed):
             for user, pictures, reply in make(r, pool):
-                yield chat.turn("user", texts.unmarked(user)[0], 0) + "ASSISTANT: " + " ".join(p for p in reply if isinstance(p, str))
+                said = " ".join(p for p in reply if isinstance(p, str))
+                yield chat.turn("user", texts.unmarked(user)[0], 0) + "ASSISTANT: " + said
     for text in texts.SYSTEM + texts.UNKNOWN * 3:
         yield text
     for _ in range(20):
