@@ -2,7 +2,7 @@
 """What --precision fast costs the trained demo model on the emulated card: fewer_bits.py VARGPT-EMULATED.
 
 Every distribution of `vargpt compare`'s six prompts, against the processor's in float32: one of text alone, one about a
-picture, and four drawings. The bounds are five to twenty-five times what was measured (docs/cuda.md)."""
+picture, and four drawings. The bounds leave at least five times what was measured (docs/cuda.md)."""
 
 import json
 import subprocess
