@@ -8,7 +8,6 @@
 
 #include "base/memory.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -163,8 +162,7 @@ static int converse(struct chat *c)
             interrupt_wait(
                 STDIN_FILENO); /* a terminal gives a line at a time, so none is in stdin's buffer */
         bool interrupted = prompts && interrupt_take();
-        errno = 0;
-        ssize_t length = interrupted ? -1 : getline(&line, &room, stdin);
+        ssize_t length = interrupted ? -1 : interrupt_getline(&line, &room, stdin);
         if (length < 0 && (interrupted || interrupt_take())) {
             clearerr(stdin);
             fputs(prompts ? "\n" : "", stdout);

@@ -19,12 +19,17 @@ static void on_signal(int number)
     errno = before;
 }
 
+static void catch_with(int flags)
+{
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = flags};
+    sigaction(SIGINT, &action, NULL);
+}
+
 void interrupt_catch(void)
 {
-    struct sigaction action = {.sa_handler = on_signal}; /* no SA_RESTART */
     if (woken[0] < 0 && pipe2(woken, O_NONBLOCK | O_CLOEXEC) != 0)
         woken[0] = woken[1] = -1; /* then a Ctrl-C just before a read waits for the line's end */
-    sigaction(SIGINT, &action, NULL);
+    catch_with(SA_RESTART);
 }
 
 bool interrupt_take(void)
@@ -41,4 +46,12 @@ void interrupt_wait(int fd)
 {
     struct pollfd either[2] = {{.fd = fd, .events = POLLIN}, {.fd = woken[0], .events = POLLIN}};
     poll(either, 2, -1);
+}
+
+ssize_t interrupt_getline(char **line, size_t *room, FILE *from)
+{
+    catch_with(0);
+    ssize_t length = getline(line, room, from);
+    catch_with(SA_RESTART);
+    return length;
 }

@@ -112,6 +112,21 @@ def test_ctrl_c_that_another_thread_gets(vargpt):
     assert t.end() == 0
 
 
+def test_ctrl_c_loses_no_output(vargpt):
+    """It may come while the terminal takes no more; the write under way goes on when it does."""
+    t = Terminal(vargpt, "chat", "-m", vargpt.model, *GREEDY)
+    t.expect(rb"> ")
+    asked = 400
+    t.send(b"/help\n" * asked)
+    for _ in range(3):  # the first finds part of the text written
+        time.sleep(0.3)
+        os.kill(t.pid, signal.SIGINT)
+    for _ in range(asked):
+        t.expect(rb"Ctrl-C stops a reply\.\r\n")
+    t.send(b"/quit\n")
+    assert t.end() == 0
+
+
 def test_draw_shows_progress(vargpt):
     t = Terminal(vargpt, "draw", "-m", vargpt.model, "a tree", "-o", "tree.png", "--seed", "1")
     t.expect(rb"\rdrawing \[#*\.*\] +\d+%")
