@@ -159,8 +159,7 @@ static enum chat_end receive(struct incoming *in, struct reply_queue *queue, uin
     return end;
 }
 
-static enum status ask(struct chat *c, bool draw, struct reply_queue *queue, uint64_t *id,
-                       struct error *err)
+static enum status ask(struct chat *c, bool draw, struct reply_queue *queue, uint64_t *id, struct error *err)
 {
     struct request *r = asked_request(c->config, c->engine, c->seed);
     struct conversation until = c->talk; /* up to the user's last message */

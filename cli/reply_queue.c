@@ -51,8 +51,8 @@ static void copy_picture(struct reply_event *e, const struct event *from)
 static void on_event(void *context, const struct event *from)
 {
     static const enum reply_kind kinds[] = {
-        [EVENT_TOKEN] = REPLY_TOKEN, [EVENT_SCALE] = REPLY_SCALE, [EVENT_PREVIEW] = REPLY_PREVIEW, [EVENT_PICTURE] = REPLY_PICTURE,
-        [EVENT_DONE] = REPLY_DONE,   [EVENT_FAILED] = REPLY_FAILED,
+        [EVENT_TOKEN] = REPLY_TOKEN,     [EVENT_SCALE] = REPLY_SCALE, [EVENT_PREVIEW] = REPLY_PREVIEW,
+        [EVENT_PICTURE] = REPLY_PICTURE, [EVENT_DONE] = REPLY_DONE,   [EVENT_FAILED] = REPLY_FAILED,
     };
     struct source *s = context;
     struct reply_event *e = xcalloc(1, sizeof *e);

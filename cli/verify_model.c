@@ -164,8 +164,8 @@ static void compare_ids(struct golden *g, const char *name, const int32_t *ids, 
 }
 
 /* The rows of the prompt with the numbers in `rows`, one after the other; NULL when one was not shown. */
-static float *take_rows(const struct traced_run *run, enum trace_point point, const struct golden_tensor *rows,
-                        size_t *count)
+static float *take_rows(const struct traced_run *run, enum trace_point point,
+                        const struct golden_tensor *rows, size_t *count)
 {
     float *out = NULL;
     int cols, first_cols = 0;
@@ -184,8 +184,8 @@ static float *take_rows(const struct traced_run *run, enum trace_point point, co
     return out;
 }
 
-static void compare_rows(struct golden *g, const char *name, const struct traced_run *run, enum trace_point point,
-                         const struct golden_tensor *rows)
+static void compare_rows(struct golden *g, const char *name, const struct traced_run *run,
+                         enum trace_point point, const struct golden_tensor *rows)
 {
     size_t count;
     float *values = take_rows(run, point, rows, &count);

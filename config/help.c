@@ -155,9 +155,8 @@ void help_overview(struct buffer *out)
     buffer_append_text(out, "\nvargpt COMMAND --help tells more; vargpt --version prints the version.\n\n");
     append_wrapped(out, sources_text, 0, 0);
     buffer_append_text(out, "\nExit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by Ctrl-C.\n");
-    append_examples(out,
-                    "vargpt serve\nvargpt chat -i cat.png \"What is this?\"\n"
-                    "vargpt draw \"a butterfly on a flower\" -o butterfly.png\n");
+    append_examples(out, "vargpt serve\nvargpt chat -i cat.png \"What is this?\"\n"
+                         "vargpt draw \"a butterfly on a flower\" -o butterfly.png\n");
 }
 
 /* ---- manual page ---- */

@@ -170,7 +170,9 @@ template <typename Scale> struct blocks_q4 {
         return piece(raw{step == 0 ? v.x : step == 1 ? v.y : step == 2 ? v.z : v.w, a.by.at[step]});
     }
 };
-struct blocks_q4_0 : blocks_q4<uint16_t> {};
-struct blocks_q4_1 : blocks_q4<uint32_t> {};
+struct blocks_q4_0 : blocks_q4<uint16_t> {
+};
+struct blocks_q4_1 : blocks_q4<uint32_t> {
+};
 
 #endif

@@ -3,8 +3,9 @@
  * Reference:   rms    x / sqrt(mean(x^2) + eps) * weight
  *              layer  (x - mean) / sqrt(var + eps) * weight + bias
  *              head   each run of head_dim columns: x / max(|x|, 1e-12) * scale[head]
- *              group  statistics over all rows of C / groups columns, then act((x - mean) / sqrt(var + eps) *
- * weight + bias) Cost: memory: x is read two or three times (from cache after the first) and written once.
+ *              group  statistics over all rows of C / groups columns, then
+ *                     act((x - mean) / sqrt(var + eps) * weight + bias)
+ * Cost: memory: x is read two or three times (from cache after the first) and written once.
  * Sums are in double, in an order that the row's length fixes (group norm: that and the picture's height), so
  * neither overflow nor cancellation nor the number of rows shows. */
 #include "cuda/kernels/launch.h"

@@ -59,7 +59,8 @@ static void test_defaults(void **state)
     assert_int_equal(c.log_level, LOG_LEVEL_INFO);
     assert_true(c.max_body == 64 * 1048576);
     assert_true(c.cache == 0);
-    assert_false(config_given(&c, "guidance_scale") || config_given(&c, "image_top_p") || config_given(&c, "image_top_k"));
+    assert_false(config_given(&c, "guidance_scale") || config_given(&c, "image_top_p") ||
+                 config_given(&c, "image_top_k"));
     assert_null(c.model_name);
     assert_false(config_given(&c, "port"));
     config_release(&c);

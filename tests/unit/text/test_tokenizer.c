@@ -167,7 +167,7 @@ static void check_ids(const struct tokenizer *t, const json_t *line)
     struct token_list ids = encode_part(t, json_string_value(text), json_string_length(text), NULL, 0, 0);
     expect_list(&ids, json_object_get(line, "ids_no_special"), json_string_value(text));
     if (json_equal(json_object_get(line, "ids_no_special"), json_object_get(line, "ids")))
-    expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
+        expect_text(t, ids.ids, ids.count, false, json_string_value(full), json_string_length(full));
     token_list_release(&ids);
 }
 
