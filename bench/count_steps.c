@@ -181,31 +181,24 @@ static void count_linear(struct backend *be, struct tensor out, struct tensor x,
     counter_of(be)->op->linear(counter_of(be)->card, out, x, w->own, bias, activation);
 }
 
-static void count_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                           float eps)
+/* x and out; with a residual, x is written too and y read. */
+static double norm_bytes(struct tensor x, struct residual residual)
 {
-    count(counter_of(be), ROWS, 8 * cells(x), 4 * cells(x));
-    counter_of(be)->op->rms_norm(counter_of(be)->card, out, x, weight, eps);
+    return (residual.y.cols ? 16 : 8) * cells(x);
 }
 
-static void count_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                             const float *bias, float eps)
+static void count_rms_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                           const float *weight, float eps)
 {
-    count(counter_of(be), ROWS, 8 * cells(x), 6 * cells(x));
-    counter_of(be)->op->layer_norm(counter_of(be)->card, out, x, weight, bias, eps);
+    count(counter_of(be), ROWS, norm_bytes(x, residual), 4 * cells(x));
+    counter_of(be)->op->rms_norm(counter_of(be)->card, out, x, residual, weight, eps);
 }
 
-static void count_head_norm(struct backend *be, struct tensor x, int head_dim, const float *scale)
+static void count_layer_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                             const float *weight, const float *bias, float eps)
 {
-    count(counter_of(be), ROWS, 8 * cells(x), 3 * cells(x));
-    counter_of(be)->op->head_norm(counter_of(be)->card, x, head_dim, scale);
-}
-
-static void count_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
-                       const float *inv_freq)
-{
-    count(counter_of(be), ROWS, 8 * cells(x), 3 * cells(x));
-    counter_of(be)->op->rope(counter_of(be)->card, x, head_dim, position, inv_freq);
+    count(counter_of(be), ROWS, norm_bytes(x, residual), 6 * cells(x));
+    counter_of(be)->op->layer_norm(counter_of(be)->card, out, x, residual, weight, bias, eps);
 }
 
 static void count_silu_mul(struct backend *be, struct tensor out, struct tensor gate, struct tensor up)
@@ -220,11 +213,32 @@ static void count_add(struct backend *be, struct tensor x, struct tensor y, cons
     counter_of(be)->op->add(counter_of(be)->card, x, y, scale);
 }
 
+/* Keys and values, read and in the cache. */
+static double cached_bytes(struct kv_layer kv, struct tensor k)
+{
+    return 8 * cells(k) + 2 * (double)dtype_bytes(kv.type, 1) * cells(k);
+}
+
 static void count_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, struct tensor v,
                            const int32_t *slot)
 {
-    count(counter_of(be), ROWS, 8 * cells(k) + 2 * (double)dtype_bytes(kv.type, 1) * cells(k), 0);
+    count(counter_of(be), ROWS, cached_bytes(kv, k), 0);
     counter_of(be)->op->kv_write(counter_of(be)->card, kv, k, v, slot);
+}
+
+static void count_rope_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                             struct tensor v, const int32_t *slot, const int32_t *position,
+                             const float *inv_freq)
+{
+    count(counter_of(be), ROWS, 8 * cells(q) + cached_bytes(kv, k), 3 * cells(q) + 3 * cells(k));
+    counter_of(be)->op->rope_write(counter_of(be)->card, kv, q, k, v, slot, position, inv_freq);
+}
+
+static void count_norm_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                             struct tensor v, const int32_t *slot, const float *query_scale)
+{
+    count(counter_of(be), ROWS, 8 * cells(q) + cached_bytes(kv, k), 3 * cells(q) + 3 * cells(k));
+    counter_of(be)->op->norm_write(counter_of(be)->card, kv, q, k, v, slot, query_scale);
 }
 
 static void count_attention(struct backend *be, struct tensor out, struct tensor q, struct kv_layer kv,
@@ -314,11 +328,11 @@ static const struct backend_ops counting = {
     .linear = count_linear,
     .rms_norm = count_rms_norm,
     .layer_norm = count_layer_norm,
-    .head_norm = count_head_norm,
-    .rope = count_rope,
     .silu_mul = count_silu_mul,
     .add = count_add,
     .kv_write = count_kv_write,
+    .rope_write = count_rope_write,
+    .norm_write = count_norm_write,
     .attention = count_attention,
     .conv2d = count_conv2d,
     .group_norm = count_group_norm,

@@ -249,7 +249,8 @@ static void bench_attention(struct bench *b, const char *what, enum dtype type, 
 /* --- rows --- */
 
 struct rows_bench {
-    struct tensor x, y;
+    struct tensor x, y, z;
+    struct kv_layer kv;
     const float *a;
     const int32_t *position;
     struct choice_row *how;
@@ -262,7 +263,7 @@ static void rms_norm_op(struct bench *b, void *context, int round)
 {
     struct rows_bench *k = context;
     (void)round;
-    b->be->op->rms_norm(b->be, k->y, k->x, k->a, 1e-5f);
+    b->be->op->rms_norm(b->be, k->y, k->x, (struct residual){k->z, NULL}, k->a, 1e-5f);
 }
 
 static void silu_mul_op(struct bench *b, void *context, int round)
@@ -276,7 +277,7 @@ static void rope_op(struct bench *b, void *context, int round)
 {
     struct rows_bench *k = context;
     (void)round;
-    b->be->op->rope(b->be, k->x, 128, k->position, k->a);
+    b->be->op->rope_write(b->be, k->kv, k->x, k->y, k->z, k->position, k->position, k->a);
 }
 
 static void sample_op(struct bench *b, void *context, int round)
@@ -306,23 +307,25 @@ static void bench_rows(struct bench *b, int rows, int cols)
     int32_t *position = xcalloc((size_t)rows, sizeof *position);
     for (int r = 0; r < rows; r++)
         position[r] = r;
-    struct rows_bench k = {tensor_new(b, rows, cols),
-                           tensor_new(b, rows, cols),
-                           floats_new(b, (size_t)cols),
-                           position,
-                           NULL,
-                           NULL,
-                           NULL,
-                           NULL};
-    snprintf(name, sizeof name, "rms_norm %d x %d", rows, cols);
-    measure(b, name, rms_norm_op, &k, 0, 8.0 * rows * cols);
+    int heads = cols / 128;
+    struct rows_bench k = {.x = tensor_new(b, rows, cols),
+                           .y = tensor_new(b, rows, cols),
+                           .z = tensor_new(b, rows, cols),
+                           .kv = cache_new(b, DTYPE_F32, (size_t)(rows * heads) * 128, heads, 128),
+                           .a = floats_new(b, (size_t)cols),
+                           .position = position};
+    snprintf(name, sizeof name, "rms_norm with a residual %d x %d", rows, cols);
+    measure(b, name, rms_norm_op, &k, 0, 16.0 * rows * cols);
     snprintf(name, sizeof name, "silu_mul %d x %d", rows, cols);
     measure(b, name, silu_mul_op, &k, 0, 12.0 * rows * cols);
-    snprintf(name, sizeof name, "rope %d x %d", rows, cols / 128 * 128);
-    k.x.cols = cols / 128 * 128;
-    measure(b, name, rope_op, &k, 0, 8.0 * rows * cols);
+    snprintf(name, sizeof name, "rope_write %d x %d", rows, heads * 128);
+    k.x.cols = k.y.cols = k.z.cols = heads * 128;
+    measure(b, name, rope_op, &k, 0, 28.0 * rows * heads * 128);
     tensor_free(b, k.x);
     tensor_free(b, k.y);
+    tensor_free(b, k.z);
+    b->be->op->free(b->be, k.kv.key);
+    b->be->op->free(b->be, k.kv.value);
     b->be->op->free(b->be, (void *)k.a);
     free(position);
 }

@@ -55,17 +55,20 @@ void cpu_linear(struct backend *, struct tensor out, struct tensor x, const stru
 void cpu_embed(struct backend *, struct tensor out, const struct weight *table, const int32_t *index);
 void cpu_gather(struct backend *, struct tensor out, struct tensor x, const int32_t *index);
 void cpu_scatter(struct backend *, struct tensor out, const int32_t *index, struct tensor x);
-void cpu_rms_norm(struct backend *, struct tensor out, struct tensor x, const float *weight, float eps);
-void cpu_layer_norm(struct backend *, struct tensor out, struct tensor x, const float *weight,
-                    const float *bias, float eps);
-void cpu_head_norm(struct backend *, struct tensor x, int head_dim, const float *scale);
-void cpu_rope(struct backend *, struct tensor x, int head_dim, const int32_t *position,
-              const float *inv_freq);
+void cpu_rms_norm(struct backend *, struct tensor out, struct tensor x, struct residual, const float *weight,
+                  float eps);
+void cpu_layer_norm(struct backend *, struct tensor out, struct tensor x, struct residual,
+                    const float *weight, const float *bias, float eps);
 void cpu_silu_mul(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
 void cpu_add(struct backend *, struct tensor x, struct tensor y, const float *scale);
 void cpu_guide(struct backend *, struct tensor out, struct tensor cond, struct tensor uncond, const float *t);
-/* attention.c */
+/* kv_write.c */
 void cpu_kv_write(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+void cpu_rope_write(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                    const int32_t *slot, const int32_t *position, const float *inv_freq);
+void cpu_norm_write(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                    const int32_t *slot, const float *query_scale);
+/* attention.c */
 void cpu_attention(struct backend *, struct tensor out, struct tensor q, struct kv_layer,
                    const struct row_batch *, enum mask, float scale);
 /* conv.c */

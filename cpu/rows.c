@@ -1,6 +1,5 @@
 #include "cpu/backend_state.h"
 
-#include <math.h>
 #include <string.h>
 
 /* Operations that treat each row by itself: one context for all, the row range split over the threads. */
@@ -9,7 +8,7 @@ struct row_job {
     const float *a, *b;
     const int32_t *index;
     const struct weight *table;
-    int head_dim;
+    struct residual residual;
     float eps;
 };
 
@@ -62,17 +61,26 @@ void cpu_scatter(struct backend *be, struct tensor out, const int32_t *index, st
     cpu_for_ranges(cpu_state(be), x.rows, x.cols * 0.2, scatter_rows, &j);
 }
 
+static void add_residual(struct cpu_backend *c, const struct row_job *j, int row)
+{
+    if (j->residual.y.cols > 0)
+        c->k->add(tensor_row(j->x, row), tensor_row(j->residual.y, row), j->residual.scale, j->x.cols);
+}
+
 static void rms_norm_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
 {
     (void)thread;
     const struct row_job *j = context;
-    for (int r = first; r < first + n; r++)
+    for (int r = first; r < first + n; r++) {
+        add_residual(c, j, r);
         c->k->rms_norm(tensor_row(j->out, r), tensor_row(j->x, r), j->x.cols, j->a, j->eps);
+    }
 }
 
-void cpu_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight, float eps)
+void cpu_rms_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                  const float *weight, float eps)
 {
-    struct row_job j = {.out = out, .x = x, .a = weight, .eps = eps};
+    struct row_job j = {.out = out, .x = x, .residual = residual, .a = weight, .eps = eps};
     cpu_for_ranges(cpu_state(be), x.rows, x.cols * 0.4, rms_norm_rows, &j);
 }
 
@@ -80,58 +88,17 @@ static void layer_norm_rows(struct cpu_backend *c, void *context, int first, int
 {
     (void)thread;
     const struct row_job *j = context;
-    for (int r = first; r < first + n; r++)
+    for (int r = first; r < first + n; r++) {
+        add_residual(c, j, r);
         c->k->layer_norm(tensor_row(j->out, r), tensor_row(j->x, r), j->x.cols, j->a, j->b, j->eps);
+    }
 }
 
-void cpu_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                    const float *bias, float eps)
+void cpu_layer_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                    const float *weight, const float *bias, float eps)
 {
-    struct row_job j = {.out = out, .x = x, .a = weight, .b = bias, .eps = eps};
+    struct row_job j = {.out = out, .x = x, .residual = residual, .a = weight, .b = bias, .eps = eps};
     cpu_for_ranges(cpu_state(be), x.rows, x.cols * 0.6, layer_norm_rows, &j);
-}
-
-static void head_norm_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
-{
-    (void)thread;
-    const struct row_job *j = context;
-    for (int r = first; r < first + n; r++) {
-        float *row = tensor_row(j->x, r);
-        for (int head = 0; head < j->x.cols / j->head_dim; head++)
-            c->k->head_norm(row + head * j->head_dim, j->head_dim, j->a ? j->a[head] : 1.0f);
-    }
-}
-
-void cpu_head_norm(struct backend *be, struct tensor x, int head_dim, const float *scale)
-{
-    struct row_job j = {.x = x, .head_dim = head_dim, .a = scale};
-    cpu_for_ranges(cpu_state(be), x.rows, x.cols * 0.4, head_norm_rows, &j);
-}
-
-static void rope_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
-{
-    const struct row_job *j = context;
-    int half = j->head_dim / 2;
-    float *cosine = c->scratch[thread], *sine = cosine + half;
-    for (int r = first; r < first + n; r++) {
-        for (int d = 0; d < half; d++) {
-            float angle = (float)j->index[r] * j->a[d];
-            cosine[d] = cosf(angle);
-            sine[d] = sinf(angle);
-        }
-        float *row = tensor_row(j->x, r);
-        for (int head = 0; head < j->x.cols / j->head_dim; head++)
-            c->k->rope(row + head * j->head_dim, half, cosine, sine);
-    }
-}
-
-void cpu_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
-              const float *inv_freq)
-{
-    if (!cpu_scratch_reserve(cpu_state(be), (size_t)head_dim * sizeof(float)))
-        return;
-    struct row_job j = {.x = x, .head_dim = head_dim, .index = position, .a = inv_freq};
-    cpu_for_ranges(cpu_state(be), x.rows, head_dim * 20.0 + x.cols * 0.2, rope_rows, &j);
 }
 
 static void silu_mul_rows(struct cpu_backend *c, void *context, int first, int n, int thread)

@@ -101,15 +101,17 @@ void cuda_gather(struct backend *, struct tensor out, struct tensor x, const int
 void cuda_scatter(struct backend *, struct tensor out, const int32_t *index, struct tensor x);
 void cuda_linear(struct backend *, struct tensor out, struct tensor x, const struct weight *,
                  const float *bias, enum activation);
-void cuda_rms_norm(struct backend *, struct tensor out, struct tensor x, const float *weight, float eps);
-void cuda_layer_norm(struct backend *, struct tensor out, struct tensor x, const float *weight,
-                     const float *bias, float eps);
-void cuda_head_norm(struct backend *, struct tensor x, int head_dim, const float *scale);
-void cuda_rope(struct backend *, struct tensor x, int head_dim, const int32_t *position,
-               const float *inv_freq);
+void cuda_rms_norm(struct backend *, struct tensor out, struct tensor x, struct residual, const float *weight,
+                   float eps);
+void cuda_layer_norm(struct backend *, struct tensor out, struct tensor x, struct residual,
+                     const float *weight, const float *bias, float eps);
 void cuda_silu_mul(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
 void cuda_add(struct backend *, struct tensor x, struct tensor y, const float *scale);
 void cuda_kv_write(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+void cuda_rope_write(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                     const int32_t *slot, const int32_t *position, const float *inv_freq);
+void cuda_norm_write(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                     const int32_t *slot, const float *query_scale);
 /* For how many splits attention to so many keys is launched: the next power of two, so that a graph lasts a
  * while. */
 int cuda_splits(int keys);

@@ -35,23 +35,6 @@ static void group_linear(struct backend *be, struct tensor out, struct tensor x,
     }
 }
 
-static void group_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
-                       const float *inv_freq)
-{
-    struct cuda_group *g = group_state(be);
-    int each = group_parted(g, x);
-    if (each == 0 || each % head_dim != 0) {
-        group_read(g, x);
-        each = 0;
-    }
-    for (int k = 0; k < g->n && group_ready(g); k++) {
-        struct share own = share_of(x.cols, each, k);
-        if (own.n > 0)
-            cuda_rope(card(g, k), columns(g, k, x, own), head_dim, group_at(g, k, position),
-                      group_at(g, k, inv_freq));
-    }
-}
-
 static void group_silu_mul(struct backend *be, struct tensor out, struct tensor gate, struct tensor up)
 {
     struct cuda_group *g = group_state(be);
@@ -99,6 +82,67 @@ static void group_kv_write(struct backend *be, struct kv_layer kv, struct tensor
         if (own.n > 0)
             cuda_kv_write(card(g, k), group_cache(g, k, kv), columns(g, k, key, own),
                           columns(g, k, value, own), group_at(g, k, slot));
+    }
+}
+
+/* The same of a view that each card changes, its `each` columns (0: all). */
+static void change_parts(struct cuda_group *g, struct tensor t, int each)
+{
+    read_parts(g, t, each);
+    if (each && group_parted(g, t) != each)
+        group_write_parted(g, t, each);
+}
+
+/* Operands of the two that follow, and card k's columns of them. */
+struct heads {
+    struct tensor q, k, v;
+    int q_each, each;
+};
+
+static struct heads heads_read(struct cuda_group *g, struct kv_layer kv, struct tensor q, struct tensor key,
+                               struct tensor value)
+{
+    int each = cache_heads_each(g, kv);
+    struct heads h = {q, key, value, each * (q.cols / kv.heads), each * kv.head_dim};
+    change_parts(g, q, h.q_each);
+    change_parts(g, key, h.each);
+    read_parts(g, value, h.each);
+    return h;
+}
+
+static struct heads heads_of_card(const struct cuda_group *g, int k, struct heads h)
+{
+    struct share queries = share_of(h.q.cols, h.q_each, k), keys = share_of(h.k.cols, h.each, k);
+    return (struct heads){columns(g, k, h.q, queries), columns(g, k, h.k, keys), columns(g, k, h.v, keys),
+                          h.q_each, h.each};
+}
+
+static void group_rope_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor key,
+                             struct tensor value, const int32_t *slot, const int32_t *position,
+                             const float *inv_freq)
+{
+    struct cuda_group *g = group_state(be);
+    struct heads all = heads_read(g, kv, q, key, value);
+    for (int k = 0; k < g->n && group_ready(g); k++) {
+        struct heads own = heads_of_card(g, k, all);
+        if (own.k.cols > 0)
+            cuda_rope_write(card(g, k), group_cache(g, k, kv), own.q, own.k, own.v, group_at(g, k, slot),
+                            group_at(g, k, position), group_at(g, k, inv_freq));
+    }
+}
+
+static void group_norm_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor key,
+                             struct tensor value, const int32_t *slot, const float *query_scale)
+{
+    struct cuda_group *g = group_state(be);
+    struct heads all = heads_read(g, kv, q, key, value);
+    for (int k = 0; k < g->n && group_ready(g); k++) {
+        struct heads own = heads_of_card(g, k, all);
+        int first_head = share_of(q.cols, all.q_each, k).first / kv.head_dim;
+        const float *scale = group_at(g, k, query_scale);
+        if (own.k.cols > 0)
+            cuda_norm_write(card(g, k), group_cache(g, k, kv), own.q, own.k, own.v, group_at(g, k, slot),
+                            scale + first_head);
     }
 }
 
@@ -151,34 +195,35 @@ static void group_scatter(struct backend *be, struct tensor out, const int32_t *
         cuda_scatter(card(g, k), group_tensor(g, k, out), group_at(g, k, index), group_tensor(g, k, x));
 }
 
-static void group_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                           float eps)
+static struct residual residual_of_card(const struct cuda_group *g, int k, struct residual r)
 {
-    struct cuda_group *g = group_state(be);
-    group_read(g, x);
-    group_write(g, out);
-    for (int k = 0; k < g->n && group_ready(g); k++)
-        cuda_rms_norm(card(g, k), group_tensor(g, k, out), group_tensor(g, k, x), group_at(g, k, weight),
-                      eps);
+    if (r.y.cols == 0)
+        return r;
+    return (struct residual){group_tensor(g, k, r.y), group_at(g, k, r.scale)};
 }
 
-static void group_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                             const float *bias, float eps)
+static void group_rms_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                           const float *weight, float eps)
 {
     struct cuda_group *g = group_state(be);
     group_read(g, x);
+    group_read(g, residual.y);
     group_write(g, out);
     for (int k = 0; k < g->n && group_ready(g); k++)
-        cuda_layer_norm(card(g, k), group_tensor(g, k, out), group_tensor(g, k, x), group_at(g, k, weight),
-                        group_at(g, k, bias), eps);
+        cuda_rms_norm(card(g, k), group_tensor(g, k, out), group_tensor(g, k, x),
+                      residual_of_card(g, k, residual), group_at(g, k, weight), eps);
 }
 
-static void group_head_norm(struct backend *be, struct tensor x, int head_dim, const float *scale)
+static void group_layer_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                             const float *weight, const float *bias, float eps)
 {
     struct cuda_group *g = group_state(be);
     group_read(g, x);
+    group_read(g, residual.y);
+    group_write(g, out);
     for (int k = 0; k < g->n && group_ready(g); k++)
-        cuda_head_norm(card(g, k), group_tensor(g, k, x), head_dim, group_at(g, k, scale));
+        cuda_layer_norm(card(g, k), group_tensor(g, k, out), group_tensor(g, k, x),
+                        residual_of_card(g, k, residual), group_at(g, k, weight), group_at(g, k, bias), eps);
 }
 
 static void group_add(struct backend *be, struct tensor x, struct tensor y, const float *scale)
@@ -280,11 +325,11 @@ const struct backend_ops cuda_group_ops = {
     .linear = group_linear,
     .rms_norm = group_rms_norm,
     .layer_norm = group_layer_norm,
-    .head_norm = group_head_norm,
-    .rope = group_rope,
     .silu_mul = group_silu_mul,
     .add = group_add,
     .kv_write = group_kv_write,
+    .rope_write = group_rope_write,
+    .norm_write = group_norm_write,
     .attention = group_attention,
     .conv2d = group_conv2d,
     .group_norm = group_group_norm,

@@ -49,42 +49,25 @@ void cuda_linear(struct backend *be, struct tensor out, struct tensor x, const s
     cuda_check_launch(c, "linear");
 }
 
-void cuda_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight, float eps)
+void cuda_rms_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                   const float *weight, float eps)
 {
     struct cuda_backend *c = cuda_state(be);
     if (x.rows <= 0 || !cuda_ready(c))
         return;
-    launch_rms_norm(c->stream, view_of(out), view_of(x), weight, eps);
+    launch_rms_norm(c->stream, view_of(out), view_of(x), view_of(residual.y), residual.scale, weight, eps);
     cuda_check_launch(c, "rms_norm");
 }
 
-void cuda_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                     const float *bias, float eps)
+void cuda_layer_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                     const float *weight, const float *bias, float eps)
 {
     struct cuda_backend *c = cuda_state(be);
     if (x.rows <= 0 || !cuda_ready(c))
         return;
-    launch_layer_norm(c->stream, view_of(out), view_of(x), weight, bias, eps);
+    launch_layer_norm(c->stream, view_of(out), view_of(x), view_of(residual.y), residual.scale, weight, bias,
+                      eps);
     cuda_check_launch(c, "layer_norm");
-}
-
-void cuda_head_norm(struct backend *be, struct tensor x, int head_dim, const float *scale)
-{
-    struct cuda_backend *c = cuda_state(be);
-    if (x.rows <= 0 || x.cols < head_dim || !cuda_ready(c))
-        return;
-    launch_head_norm(c->stream, view_of(x), head_dim, scale);
-    cuda_check_launch(c, "head_norm");
-}
-
-void cuda_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
-               const float *inv_freq)
-{
-    struct cuda_backend *c = cuda_state(be);
-    if (x.rows <= 0 || !cuda_ready(c))
-        return;
-    launch_rope(c->stream, view_of(x), head_dim, position, inv_freq);
-    cuda_check_launch(c, "rope");
 }
 
 void cuda_silu_mul(struct backend *be, struct tensor out, struct tensor gate, struct tensor up)
@@ -114,6 +97,28 @@ void cuda_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, stru
         return;
     launch_kv_write(c->stream, kv, view_of(k), view_of(v), slot);
     cuda_check_launch(c, "kv_write");
+}
+
+void cuda_rope_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                     struct tensor v, const int32_t *slot, const int32_t *position, const float *inv_freq)
+{
+    struct cuda_backend *c = cuda_state(be);
+    assert(q.cols % kv.head_dim == 0 && k.cols == kv.heads * kv.head_dim && v.cols == k.cols);
+    if (k.rows <= 0 || !cuda_ready(c))
+        return;
+    launch_rope_write(c->stream, kv, view_of(q), view_of(k), view_of(v), slot, position, inv_freq);
+    cuda_check_launch(c, "rope_write");
+}
+
+void cuda_norm_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                     struct tensor v, const int32_t *slot, const float *query_scale)
+{
+    struct cuda_backend *c = cuda_state(be);
+    assert(q.cols % kv.head_dim == 0 && k.cols == kv.heads * kv.head_dim && v.cols == k.cols);
+    if (k.rows <= 0 || !cuda_ready(c))
+        return;
+    launch_norm_write(c->stream, kv, view_of(q), view_of(k), view_of(v), slot, query_scale);
+    cuda_check_launch(c, "norm_write");
 }
 
 int cuda_splits(int keys)

@@ -51,6 +51,13 @@ enum mask {
     MASK_FULL,   /* every row of a span sees keys 0..first_position+n_rows-1 */
 };
 
+/* What a norm adds to its input first: y * scale[column], scale NULL = 1. y without columns: nothing. The norm's result may
+ * take y's place. */
+struct residual {
+    struct tensor y;
+    const float *scale;
+};
+
 /* A square-kernel convolution over a picture held as rows of channels: [height * width, channels], rows first. */
 struct conv {
     int height, width; /* of the input, before upsampling */
@@ -162,15 +169,12 @@ struct backend_ops {
     /* out[R,O] = act(x[R,C] . w[O,C]^T + bias[O]); bias may be NULL */
     void (*linear)(struct backend *, struct tensor out, struct tensor x, const struct weight *w, const float *bias,
                    enum activation);
-    /* in place allowed. out = x / sqrt(mean(x^2) + eps) * weight */
-    void (*rms_norm)(struct backend *, struct tensor out, struct tensor x, const float *weight, float eps);
-    /* in place allowed. out = (x - mean) / sqrt(var + eps) * weight + bias */
-    void (*layer_norm)(struct backend *, struct tensor out, struct tensor x, const float *weight, const float *bias,
-                       float eps);
-    /* in place: each run of head_dim columns divided by max(its length, 1e-12), times scale[head] (NULL = 1) */
-    void (*head_norm)(struct backend *, struct tensor x, int head_dim, const float *scale);
-    /* in place: half-split rotary pairs (d, d + head_dim/2) of each head by the angle position[r] * inv_freq[d] (float32) */
-    void (*rope)(struct backend *, struct tensor x, int head_dim, const int32_t *position, const float *inv_freq);
+    /* First x += the residual; then, in place allowed, out = x / sqrt(mean(x^2) + eps) * weight */
+    void (*rms_norm)(struct backend *, struct tensor out, struct tensor x, struct residual, const float *weight,
+                     float eps);
+    /* The same with out = (x - mean) / sqrt(var + eps) * weight + bias */
+    void (*layer_norm)(struct backend *, struct tensor out, struct tensor x, struct residual, const float *weight,
+                       const float *bias, float eps);
     /* in place allowed (out = gate). out = gate * sigmoid(gate) * up */
     void (*silu_mul)(struct backend *, struct tensor out, struct tensor gate, struct tensor up);
     /* x += y * scale[column]; scale NULL = 1 */
@@ -178,6 +182,14 @@ struct backend_ops {
 
     /* paged key/value memory. k, v: [R, heads * head_dim]. All sums are float32 whatever the cache's type */
     void (*kv_write)(struct backend *, struct kv_layer, struct tensor k, struct tensor v, const int32_t *slot);
+    /* The same, when in q ([R, q_heads * head_dim]) and k, in place, of each head the half-split rotary pairs
+     * (d, d + head_dim/2) have been turned by the angle position[r] * inv_freq[d] (float32) */
+    void (*rope_write)(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                       const int32_t *slot, const int32_t *position, const float *inv_freq);
+    /* The same, when in q and k, in place, each head has been divided by max(its length, 1e-12), and those of q
+     * multiplied by query_scale[head] */
+    void (*norm_write)(struct backend *, struct kv_layer, struct tensor q, struct tensor k, struct tensor v,
+                       const int32_t *slot, const float *query_scale);
     /* q, out: [R, q_heads * head_dim]; query head h reads kv head h / (q_heads / kv heads).
      * out = softmax(scale * q . k^T under the mask) . v */
     void (*attention)(struct backend *, struct tensor out, struct tensor q, struct kv_layer, const struct row_batch *,

@@ -26,7 +26,7 @@ LIMITS = {"80": (64, 32, 164), "89": (48, 24, 100), "90a": (64, 32, 228), "100":
 REGISTERS, REGISTER_UNIT, SHARED_RESERVED = 65536, 256, 1024
 
 # Kernels with bytes of local memory for a good reason: sine, cosine and logarithm of large arguments.
-LOCAL_ALLOWED = {"rope_kernel", "noise_kernel"}
+LOCAL_ALLOWED = {"write_kernel", "noise_kernel"}
 MUST_HAVE = {"fast_many": "HMMA", "fast_few": "HMMA", "fast_spans": "HMMA", "fast_single": "HMMA"}
 
 

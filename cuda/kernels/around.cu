@@ -5,6 +5,7 @@
  * widened, 8 activated. A pass costs less than what it feeds by the number of outputs a row has. */
 #include "cuda/kernels/fast_types.cuh"
 #include "cuda/kernels/rows_source.cuh"
+#include "cuda/kernels/views.cuh"
 
 enum { THREADS = 256 };
 
@@ -63,11 +64,6 @@ static __device__ __forceinline__ void store_four(float *to, const float v[4], b
         for (int i = 0; i < 4; i++)
             to[i] = v[i];
     }
-}
-
-static bool is_wide(struct matrix_view m)
-{
-    return m.stride % 4 == 0 && (uintptr_t)m.data % 16 == 0;
 }
 
 template <typename T>

@@ -40,17 +40,22 @@ void launch_silu_mul(cudaStream_t, struct matrix_view out, struct matrix_view ga
 void launch_add(cudaStream_t, struct matrix_view x, struct matrix_view y, const float *scale);
 void launch_guide(cudaStream_t, struct matrix_view out, struct matrix_view cond, struct matrix_view uncond,
                   const float *t);
-void launch_rope(cudaStream_t, struct matrix_view x, int head_dim, const int32_t *position,
-                 const float *inv_freq);
+
+/* ---- kv_write.cu ---- */
 void launch_kv_write(cudaStream_t, struct kv_layer, struct matrix_view k, struct matrix_view v,
                      const int32_t *slot);
+void launch_rope_write(cudaStream_t, struct kv_layer, struct matrix_view q, struct matrix_view k,
+                       struct matrix_view v, const int32_t *slot, const int32_t *position,
+                       const float *inv_freq);
+void launch_norm_write(cudaStream_t, struct kv_layer, struct matrix_view q, struct matrix_view k,
+                       struct matrix_view v, const int32_t *slot, const float *query_scale);
 
 /* ---- norms.cu ---- */
-void launch_rms_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
-                     float eps);
-void launch_layer_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, const float *weight,
-                       const float *bias, float eps);
-void launch_head_norm(cudaStream_t, struct matrix_view x, int head_dim, const float *scale);
+/* y, scale: the residual; y without columns: there is none */
+void launch_rms_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, struct matrix_view y,
+                     const float *scale, const float *weight, float eps);
+void launch_layer_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, struct matrix_view y,
+                       const float *scale, const float *weight, const float *bias, float eps);
 /* scratch: group_norm_scratch bytes */
 size_t group_norm_scratch(int rows, int cols);
 void launch_group_norm(cudaStream_t, struct matrix_view out, struct matrix_view x, int groups,

@@ -1,91 +1,149 @@
-/* Norms of rows, of heads, and of groups of a picture's channels.
+/* Norms of rows, and of groups of a picture's channels.
  *
- * Reference:   rms    x / sqrt(mean(x^2) + eps) * weight
+ * Reference:   x += y * scale, where there is a residual, then
+ *              rms    x / sqrt(mean(x^2) + eps) * weight
  *              layer  (x - mean) / sqrt(var + eps) * weight + bias
- *              head   each run of head_dim columns: x / max(|x|, 1e-12) * scale[head]
  *              group  statistics over all rows of C / groups columns, then
  *                     act((x - mean) / sqrt(var + eps) * weight + bias)
- * Cost: memory: x is read two or three times (from cache after the first) and written once.
+ * Cost: memory: x is read two or three times (from cache after the first), written once with a
+ * residual, whose y is read once, and the result is written once.
  * Sums are in double, in an order that the row's length fixes (group norm: that and the picture's height), so
  * neither overflow nor cancellation nor the number of rows shows. */
-#include "cuda/kernels/launch.h"
-#include "cuda/portable_cuda.h"
+#include "cuda/kernels/views.cuh"
 
-enum { THREADS = 256, CHUNK_ROWS = 64 };
+enum { THREADS = 256, CHUNK_ROWS = 64, GROUP = 4 };
 
-static __device__ __forceinline__ float *row_of(struct matrix_view m, int row)
+/* The rows that a norm reads and writes, a block each. A thread takes groups of four columns, with one load or
+ * four: the order of sums is the same. */
+struct norm_rows {
+    struct matrix_view out, x, y; /* y without columns: there is no residual */
+    const float *scale;
+    bool wide;
+};
+
+/* Columns i.. of a row or vector; those behind its end are 0. */
+static __device__ __forceinline__ void load_group(float v[GROUP], const float *from, int i, int cols,
+                                                  bool wide)
 {
-    return m.data + (size_t)row * (size_t)m.stride;
+    if (wide) {
+        load_floats<GROUP>(v, from + i);
+    } else {
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            v[j] = i + j < cols ? from[i + j] : 0;
+    }
 }
 
-__global__ void __launch_bounds__(THREADS)
-    rms_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, float eps)
+static __device__ __forceinline__ void store_group(float *to, const float v[GROUP], int i, int cols,
+                                                   bool wide)
 {
-    SHARED_ARRAY(double, sums, THREADS / 32);
-    const float *from = row_of(x, (int)blockIdx.x);
-    float *to = row_of(out, (int)blockIdx.x);
-    double square = 0;
-    for (int i = (int)threadIdx.x; i < x.cols; i += THREADS)
-        square += (double)from[i] * from[i];
-    square = block_sum<THREADS>(square, sums);
-    float scale = (float)(1 / sqrt(square / x.cols + eps));
-    for (int i = (int)threadIdx.x; i < x.cols; i += THREADS)
-        to[i] = from[i] * scale * weight[i];
+    if (wide) {
+        store_floats<GROUP>(to + i, v);
+    } else {
+        UNROLL
+        for (int j = 0; j < GROUP; j++) {
+            if (i + j < cols)
+                to[i + j] = v[j];
+        }
+    }
 }
 
-void launch_rms_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x, const float *weight,
-                     float eps)
+/* Columns i.. of the block's row, the residual added; the thread will find them in x afterwards. */
+static __device__ __forceinline__ void load_input(float v[GROUP], const struct norm_rows &r, int i)
 {
-    LAUNCH(rms_norm_kernel, dim3((unsigned)x.rows), THREADS, stream, out, x, weight, eps);
-}
-
-__global__ void __launch_bounds__(THREADS)
-    layer_norm_kernel(struct matrix_view out, struct matrix_view x, const float *weight, const float *bias,
-                      float eps)
-{
-    SHARED_ARRAY(double, sums, THREADS / 32);
-    const float *from = row_of(x, (int)blockIdx.x);
-    float *to = row_of(out, (int)blockIdx.x);
-    double sum = 0, square = 0;
-    for (int i = (int)threadIdx.x; i < x.cols; i += THREADS)
-        sum += from[i];
-    double mean = block_sum<THREADS>(sum, sums) / x.cols;
-    for (int i = (int)threadIdx.x; i < x.cols; i += THREADS)
-        square += (from[i] - mean) * (from[i] - mean);
-    square = block_sum<THREADS>(square, sums);
-    float scale = (float)(1 / sqrt(square / x.cols + eps)), centre = (float)mean;
-    for (int i = (int)threadIdx.x; i < x.cols; i += THREADS)
-        to[i] = fmaf((from[i] - centre) * scale, weight[i], bias[i]);
-}
-
-void launch_layer_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x, const float *weight,
-                       const float *bias, float eps)
-{
-    LAUNCH(layer_norm_kernel, dim3((unsigned)x.rows), THREADS, stream, out, x, weight, bias, eps);
-}
-
-/* A warp a head. */
-__global__ void __launch_bounds__(128)
-    head_norm_kernel(struct matrix_view x, int head_dim, const float *scale)
-{
-    int heads = x.cols / head_dim, head = (int)(blockIdx.y * blockDim.y + threadIdx.y);
-    if (head >= heads) /* the same for the whole warp */
+    float y[GROUP], scale[GROUP];
+    int cols = r.x.cols;
+    load_group(v, row_of(r.x, (int)blockIdx.x), i, cols, r.wide);
+    if (r.y.cols == 0)
         return;
-    float *v = row_of(x, (int)blockIdx.x) + (size_t)head * (size_t)head_dim;
-    double square = 0;
-    for (int i = (int)threadIdx.x; i < head_dim; i += 32)
-        square += (double)v[i] * v[i];
-    double length = sqrt(warp_sum(square));
-    float by = (float)((scale ? scale[head] : 1.0f) / (length > 1e-12 ? length : 1e-12));
-    for (int i = (int)threadIdx.x; i < head_dim; i += 32)
-        v[i] *= by;
+    load_group(y, row_of(r.y, (int)blockIdx.x), i, cols, r.wide);
+    if (r.scale)
+        load_group(scale, r.scale, i, cols, r.wide);
+    UNROLL
+    for (int j = 0; j < GROUP; j++)
+        v[j] += r.scale ? y[j] * scale[j] : y[j];
+    store_group(row_of(r.x, (int)blockIdx.x), v, i, cols, r.wide);
 }
 
-void launch_head_norm(cudaStream_t stream, struct matrix_view x, int head_dim, const float *scale)
+__global__ void __launch_bounds__(THREADS) rms_norm_kernel(struct norm_rows r, const float *weight, float eps)
 {
-    unsigned heads = (unsigned)(x.cols / head_dim), warps = 4;
-    LAUNCH(head_norm_kernel, dim3((unsigned)x.rows, (heads + warps - 1) / warps), dim3(32, warps), stream, x,
-           head_dim, scale);
+    SHARED_ARRAY(double, sums, THREADS / 32);
+    float v[GROUP], w[GROUP];
+    int row = (int)blockIdx.x, cols = r.x.cols;
+    double square = 0;
+    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+        load_input(v, r, i);
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            square += (double)v[j] * v[j];
+    }
+    square = block_sum<THREADS>(square, sums);
+    float scale = (float)(1 / sqrt(square / cols + eps));
+    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+        load_group(v, row_of(r.x, row), i, cols, r.wide);
+        load_group(w, weight, i, cols, r.wide);
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            v[j] = v[j] * scale * w[j];
+        store_group(row_of(r.out, row), v, i, cols, r.wide);
+    }
+}
+
+__global__ void __launch_bounds__(THREADS)
+    layer_norm_kernel(struct norm_rows r, const float *weight, const float *bias, float eps)
+{
+    SHARED_ARRAY(double, sums, THREADS / 32);
+    float v[GROUP], w[GROUP], b[GROUP];
+    int row = (int)blockIdx.x, cols = r.x.cols;
+    double sum = 0, square = 0;
+    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+        load_input(v, r, i);
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            sum += v[j];
+    }
+    double mean = block_sum<THREADS>(sum, sums) / cols;
+    float centre = (float)mean;
+    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+        load_group(v, row_of(r.x, row), i, cols, r.wide);
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            square += i + j < cols ? (v[j] - mean) * (v[j] - mean) : 0;
+    }
+    square = block_sum<THREADS>(square, sums);
+    float scale = (float)(1 / sqrt(square / cols + eps));
+    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+        load_group(v, row_of(r.x, row), i, cols, r.wide);
+        load_group(w, weight, i, cols, r.wide);
+        load_group(b, bias, i, cols, r.wide);
+        UNROLL
+        for (int j = 0; j < GROUP; j++)
+            v[j] = fmaf((v[j] - centre) * scale, w[j], b[j]);
+        store_group(row_of(r.out, row), v, i, cols, r.wide);
+    }
+}
+
+static struct norm_rows rows_of_norm(struct matrix_view out, struct matrix_view x, struct matrix_view y,
+                                     const float *scale, const float *weight, const float *bias)
+{
+    bool wide = is_wide(out) && is_wide(x) && (y.cols == 0 || is_wide(y)) && is_wide_vector(scale) &&
+                is_wide_vector(weight) && is_wide_vector(bias);
+    return {out, x, y, scale, wide};
+}
+
+void launch_rms_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x, struct matrix_view y,
+                     const float *scale, const float *weight, float eps)
+{
+    LAUNCH(rms_norm_kernel, dim3((unsigned)x.rows), THREADS, stream,
+           rows_of_norm(out, x, y, scale, weight, nullptr), weight, eps);
+}
+
+void launch_layer_norm(cudaStream_t stream, struct matrix_view out, struct matrix_view x,
+                       struct matrix_view y, const float *scale, const float *weight, const float *bias,
+                       float eps)
+{
+    LAUNCH(layer_norm_kernel, dim3((unsigned)x.rows), THREADS, stream,
+           rows_of_norm(out, x, y, scale, weight, bias), weight, bias, eps);
 }
 
 /* ---- group norm: sums of columns over chunks of rows, scale and bias of each column, one pass over the

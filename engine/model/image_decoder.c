@@ -57,23 +57,22 @@ void image_decoder_forward(const struct model *m, struct arena *a, struct tensor
 
     op->linear(be, projected, hidden, d->out1.w, d->out1.bias, ACT_GELU);
     op->linear(be, w.x, projected, d->out2.w, d->out2.bias, ACT_NONE);
+    struct residual h = {0};
     for (int i = 0; i < d->depth; i++) {
         const struct decoder_block *l = &d->block[i];
-        op->layer_norm(be, w.h, w.x, l->norm1.weight, l->norm1.bias, norm_eps);
+        op->layer_norm(be, w.h, w.x, h, l->norm1.weight, l->norm1.bias, norm_eps);
         op->linear(be, w.qkv, w.h, l->qkv.w, l->qkv.bias, ACT_NONE);
-        op->head_norm(be, w.q, d->head_dim, l->query_scale);
-        op->head_norm(be, w.k, d->head_dim, NULL);
-        op->kv_write(be, cache[i], w.k, w.v, b->slot);
+        op->norm_write(be, cache[i], w.q, w.k, w.v, b->slot, l->query_scale);
         op->attention(be, w.attended, w.q, cache[i], b, MASK_FULL, 1);
         op->linear(be, w.h, w.attended, l->out.w, l->out.bias, ACT_NONE);
-        op->add(be, w.x, w.h, l->gamma1);
-        op->layer_norm(be, w.h, w.x, l->norm2.weight, l->norm2.bias, norm_eps);
+        h = (struct residual){w.h, l->gamma1};
+        op->layer_norm(be, w.h, w.x, h, l->norm2.weight, l->norm2.bias, norm_eps);
         op->linear(be, w.inner, w.h, l->fc1.w, l->fc1.bias, ACT_GELU_TANH);
         op->linear(be, w.h, w.inner, l->fc2.w, l->fc2.bias, ACT_NONE);
-        op->add(be, w.x, w.h, l->gamma2);
+        h = (struct residual){w.h, l->gamma2};
         model_between_units(m);
     }
-    op->layer_norm(be, w.h, w.x, d->head_norm.weight, d->head_norm.bias, norm_eps);
+    op->layer_norm(be, w.h, w.x, h, d->head_norm.weight, d->head_norm.bias, norm_eps);
     op->linear(be, logits, w.h, d->head.w, d->head.bias, ACT_NONE);
     arena_reset(a, mark);
 }

@@ -35,7 +35,7 @@ size_t vision_arena(const struct model *m)
         return 0;
     size_t rows = (size_t)m->vision.patches + 1, width = (size_t)c->hidden;
     size_t patch = 3 * (size_t)c->patch_size * (size_t)c->patch_size;
-    return arena_bytes((rows - 1) * patch) + 4 * arena_bytes(rows * width) + arena_bytes(rows * 3 * width) +
+    return arena_bytes((rows - 1) * patch) + 3 * arena_bytes(rows * width) + arena_bytes(rows * 3 * width) +
            arena_bytes(rows * (size_t)c->intermediate) + 2 * arena_bytes(rows_to_pages(rows) * width) +
            arena_bytes(rows * (size_t)m->config.llm.hidden);
 }
@@ -74,7 +74,7 @@ void vision_forward(const struct model *m, struct arena *a, const float *pixels,
     size_t mark = arena_mark(a);
 
     struct tensor x = arena_tensor(a, rows, c->hidden), h = arena_tensor(a, rows, c->hidden);
-    struct tensor attended = arena_tensor(a, rows, c->hidden), y = arena_tensor(a, rows, c->hidden);
+    struct tensor attended = arena_tensor(a, rows, c->hidden);
     struct tensor qkv = arena_tensor(a, rows, 3 * c->hidden), inner = arena_tensor(a, rows, c->intermediate);
     struct tensor q = tensor_cols(qkv, 0, c->hidden), k = tensor_cols(qkv, c->hidden, c->hidden);
     struct tensor value = tensor_cols(qkv, 2 * c->hidden, c->hidden);
@@ -82,24 +82,26 @@ void vision_forward(const struct model *m, struct arena *a, const float *pixels,
     kv.key = arena_floats(a, (size_t)slots * (size_t)c->hidden);
     kv.value = arena_floats(a, (size_t)slots * (size_t)c->hidden);
 
+    struct residual added = {0};
     embed_patches(m, a, pixels, x);
-    op->layer_norm(be, x, x, v->pre_norm.weight, v->pre_norm.bias, c->norm_eps);
+    op->layer_norm(be, x, x, added, v->pre_norm.weight, v->pre_norm.bias, c->norm_eps);
     for (int i = 0; i < c->run_layers; i++) {
         const struct vision_layer *l = &v->layer[i];
-        op->layer_norm(be, h, x, l->norm1.weight, l->norm1.bias, c->norm_eps);
+        op->layer_norm(be, h, x, added, l->norm1.weight, l->norm1.bias, c->norm_eps);
         op->linear(be, q, h, l->q.w, l->q.bias, ACT_NONE);
         op->linear(be, k, h, l->k.w, l->k.bias, ACT_NONE);
         op->linear(be, value, h, l->v.w, l->v.bias, ACT_NONE);
         op->kv_write(be, kv, k, value, b.slot);
         op->attention(be, attended, q, kv, &b, MASK_FULL, scale);
-        op->linear(be, y, attended, l->out.w, l->out.bias, ACT_NONE);
-        op->add(be, x, y, NULL);
-        op->layer_norm(be, h, x, l->norm2.weight, l->norm2.bias, c->norm_eps);
+        op->linear(be, h, attended, l->out.w, l->out.bias, ACT_NONE);
+        added.y = h;
+        op->layer_norm(be, h, x, added, l->norm2.weight, l->norm2.bias, c->norm_eps);
         op->linear(be, inner, h, l->fc1.w, l->fc1.bias, c->activation);
-        op->linear(be, y, inner, l->fc2.w, l->fc2.bias, ACT_NONE);
-        op->add(be, x, y, NULL);
+        op->linear(be, h, inner, l->fc2.w, l->fc2.bias, ACT_NONE);
         model_between_units(m);
     }
+    if (c->run_layers > 0)
+        op->add(be, x, h, NULL);
     int first = c->keep_class_row ? 0 : 1;
     struct tensor hidden = arena_tensor(a, features.rows, m->config.llm.hidden);
     op->gather(be, features, x, m->iota + first);

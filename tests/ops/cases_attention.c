@@ -314,3 +314,131 @@ void case_kv_write(struct check *c)
             kv_write_case(c, cache_types[i], gap == 3 ? 0 : 4, gap);
     }
 }
+
+/* --- rope_write, norm_write --- */
+
+struct heads_context {
+    const struct scene *s;
+    struct matrix q, k, v;
+    const float *by; /* frequencies, or the queries' scales */
+    bool rope;
+    bool keys; /* the operation's result that is looked at is k, not q */
+};
+
+static void write_heads(struct backend *be, const struct heads_context *h, struct kv_layer kv,
+                        struct tensor q, struct tensor k, int first)
+{
+    struct tensor v = tensor_rows(h->v.t, first, k.rows);
+    if (h->rope)
+        be->op->rope_write(be, kv, q, k, v, h->s->slot + first, h->s->position + first, h->by);
+    else
+        be->op->norm_write(be, kv, q, k, v, h->s->slot + first, h->by);
+}
+
+static void run_heads(struct backend *be, void *context, int first, int n, struct tensor out)
+{
+    const struct heads_context *h = context;
+    struct matrix other = matrix_like(h->keys ? h->q : h->k);
+    other.t.rows = n;
+    matrix_copy(other, h->keys ? h->q : h->k, first, n);
+    matrix_copy((struct matrix){.t = out}, h->keys ? h->k : h->q, first, n);
+    write_heads(be, h, h->s->kv, h->keys ? other.t : out, h->keys ? out : other.t, first);
+    be->op->finish(be, NULL);
+    matrix_release(&other);
+}
+
+/* What is left in q (keys: in k) is the reference's. */
+static void check_heads(struct check *c, struct heads_context *h, bool keys)
+{
+    struct matrix x = keys ? h->k : h->q;
+    size_t n = (size_t)x.t.rows * (size_t)x.t.cols;
+    double *want = doubles_new(n), *bound = doubles_new(n);
+    struct matrix out = matrix_like(x);
+    h->keys = keys;
+    if (h->rope)
+        reference_rope(want, bound, x.t, h->s->kv.head_dim, h->s->position, h->by);
+    else
+        reference_head_norm(want, bound, x.t, h->s->kv.head_dim, keys ? NULL : h->by);
+    check_rows(c, out, want, bound, run_heads, h);
+    matrix_release(&out);
+    free(want);
+    free(bound);
+}
+
+/* What is in the cache is what kv_write makes of the k that is left. */
+static void check_heads_written(struct check *c, const struct heads_context *h)
+{
+    struct kv_layer shape = h->s->kv;
+    for (int b = 0; b < CHECK_BACKENDS; b++) {
+        struct backend *be = c->backend[b];
+        struct kv_layer kv = cache_new(shape.type, h->s->slots, shape.heads, shape.head_dim);
+        struct kv_layer plain = cache_new(shape.type, h->s->slots, shape.heads, shape.head_dim);
+        struct matrix q = matrix_like(h->q), k = matrix_like(h->k);
+        matrix_copy(q, h->q, 0, h->s->rows);
+        matrix_copy(k, h->k, 0, h->s->rows);
+        write_heads(be, h, kv, q.t, k.t, 0);
+        be->op->finish(be, NULL);
+        be->op->kv_write(be, plain, k.t, h->v.t, h->s->slot);
+        be->op->finish(be, NULL);
+        if (!same_cache(kv, plain, h->s->slots))
+            check_fail(c, "the cache is not what kv_write makes of the keys that are left");
+        matrix_release(&q);
+        matrix_release(&k);
+        cache_free(kv);
+        cache_free(plain);
+    }
+}
+
+static void heads_case(struct check *c, bool rope, enum dtype type, int heads, int group, int head_dim,
+                       int gap)
+{
+    static const int mixed[][2] = {{1, 100}, {9, 52}, {0, 3}, {30, 0}};
+    int width = heads * head_dim;
+    check_begin(c, "%s %s, %d heads x %d of %d, gap %d", rope ? "rope_write" : "norm_write", dtype_name(type),
+                heads, group, head_dim, gap);
+    struct scene s;
+    scene_init(c, &s, mixed, gap == 3 ? 0 : 4, type, heads, head_dim);
+    float *by = xmalloc((size_t)(heads * group + head_dim) * sizeof *by);
+    random_floats(c, by, (size_t)(heads * group));
+    for (int r = 0; r < s.rows; r++) /* slots and angles have nothing to do with each other */
+        s.position[r] = random_int(c, 0, 5000);
+    for (int d = 0; rope && d < head_dim / 2; d++)
+        by[d] = powf(10000, -2.0f * (float)d / (float)head_dim);
+    struct heads_context h = {&s,
+                              matrix_random(c, s.rows, width * group, width * group + gap),
+                              matrix_random(c, s.rows, width, width + 2 * gap),
+                              matrix_random(c, s.rows, width, width + gap),
+                              by,
+                              rope,
+                              false};
+    for (int d = 0; s.rows > 3 && !rope && d < head_dim; d++)
+        tensor_row(h.k.t, 3)[d] = tensor_row(h.q.t, 2)[d] = 0; /* heads of length 0 */
+    check_heads(c, &h, false);
+    check_heads(c, &h, true);
+    check_heads_written(c, &h);
+    matrix_release(&h.q);
+    matrix_release(&h.k);
+    matrix_release(&h.v);
+    free(by);
+    scene_release(&s);
+}
+
+static void heads_cases(struct check *c, bool rope)
+{
+    static const int dims[] = {2, 6, 16, 34, 64, 100, 128};
+    for (int i = 0; i < CACHE_TYPES; i++) {
+        for (size_t d = 0; d < sizeof dims / sizeof *dims && has_cache(c, cache_types[i]); d++)
+            heads_case(c, rope, cache_types[i], random_int(c, 1, 3), random_int(c, 1, 3), dims[d],
+                       (int)d % 4);
+    }
+}
+
+void case_rope_write(struct check *c)
+{
+    heads_cases(c, true);
+}
+
+void case_norm_write(struct check *c)
+{
+    heads_cases(c, false);
+}

@@ -15,7 +15,6 @@ struct context {
     const float *a, *b;
     const int32_t *index;
     enum activation activation;
-    int head_dim;
     float eps;
 };
 
@@ -225,30 +224,32 @@ void case_scatter(struct check *c)
 
 /* --- norms --- */
 
+static const struct residual no_residual;
+
 static void run_rms_norm(struct backend *be, void *context, int first, int n, struct tensor out)
 {
     const struct context *k = context;
-    be->op->rms_norm(be, out, tensor_rows(k->x.t, first, n), k->a, k->eps);
+    be->op->rms_norm(be, out, tensor_rows(k->x.t, first, n), no_residual, k->a, k->eps);
 }
 
 static void run_rms_norm_in_place(struct backend *be, void *context, int first, int n, struct tensor out)
 {
     const struct context *k = context;
     copy_rows(out, k->x, first, n);
-    be->op->rms_norm(be, out, out, k->a, k->eps);
+    be->op->rms_norm(be, out, out, no_residual, k->a, k->eps);
 }
 
 static void run_layer_norm(struct backend *be, void *context, int first, int n, struct tensor out)
 {
     const struct context *k = context;
-    be->op->layer_norm(be, out, tensor_rows(k->x.t, first, n), k->a, k->b, k->eps);
+    be->op->layer_norm(be, out, tensor_rows(k->x.t, first, n), no_residual, k->a, k->b, k->eps);
 }
 
 static void run_layer_norm_in_place(struct backend *be, void *context, int first, int n, struct tensor out)
 {
     const struct context *k = context;
     copy_rows(out, k->x, first, n);
-    be->op->layer_norm(be, out, out, k->a, k->b, k->eps);
+    be->op->layer_norm(be, out, out, no_residual, k->a, k->b, k->eps);
 }
 
 static void norm_case(struct check *c, bool rms, int rows, int cols, int gap)
@@ -278,11 +279,72 @@ static void norm_case(struct check *c, bool rms, int rows, int cols, int gap)
     free(bound);
 }
 
+/* Rows first.. of fresh copies of x and y, as one operation or as add and a norm; where the norm's result goes:
+ * 0 to a matrix of its own, 1 to x's place, 2 to y's. Gives the result and x in new matrices. */
+static void run_residual(struct backend *be, bool rms, const struct context *k, const float *scale,
+                         bool fused, int place, int first, int n, struct matrix *out, struct matrix *x)
+{
+    struct matrix y = matrix_new(n, k->y.t.cols, k->y.t.stride),
+                  own = matrix_new(n, k->x.t.cols, k->x.t.stride);
+    *x = matrix_new(n, k->x.t.cols, k->x.t.stride);
+    matrix_copy(*x, k->x, first, n);
+    matrix_copy(y, k->y, first, n);
+    struct residual residual = {y.t, scale};
+    struct tensor to = place == 0 ? own.t : place == 1 ? x->t : y.t;
+    if (!fused) {
+        be->op->add(be, x->t, y.t, scale);
+        residual = no_residual;
+    }
+    if (rms)
+        be->op->rms_norm(be, to, x->t, residual, k->a, k->eps);
+    else
+        be->op->layer_norm(be, to, x->t, residual, k->a, k->b, k->eps);
+    be->op->finish(be, NULL);
+    *out = matrix_new(n, k->x.t.cols, k->x.t.stride);
+    matrix_copy(*out, place == 0 ? own : place == 1 ? *x : y, 0, n);
+    matrix_release(&own);
+    matrix_release(&y);
+}
+
+/* A norm with a residual gives the bits of add and the norm, all rows together and one alone. */
+static void residual_case(struct check *c, bool rms, int rows, int cols, int gap, int place)
+{
+    check_begin(c, "%s with a residual %d x %d gap %d to %d", rms ? "rms_norm" : "layer_norm", rows, cols,
+                gap, place);
+    float *weight = random_vector(c, cols), *bias = random_vector(c, cols), *scale = random_vector(c, cols);
+    struct context k = {.x = matrix_random(c, rows, cols, cols + gap),
+                        .y = matrix_random(c, rows, cols, cols + gap),
+                        .a = weight,
+                        .b = bias,
+                        .eps = 1e-5f};
+    struct matrix want, want_x, out, x;
+    const float *scaled = gap % 2 ? scale : NULL;
+    run_residual(c->backend[0], rms, &k, scaled, false, place, 0, rows, &want, &want_x);
+    for (int b = 0; b < CHECK_BACKENDS + 1; b++) {
+        bool alone = b == CHECK_BACKENDS;
+        int first = alone ? rows / 2 : 0, n = alone ? 1 : rows;
+        run_residual(c->backend[alone ? 0 : b], rms, &k, scaled, true, place, first, n, &out, &x);
+        check_same_rows(c, "as add and the norm", out, 0, want, first, n);
+        check_same_rows(c, "x as add leaves it", x, 0, want_x, first, n);
+        matrix_release(&out);
+        matrix_release(&x);
+    }
+    matrix_release(&want);
+    matrix_release(&want_x);
+    matrix_release(&k.x);
+    matrix_release(&k.y);
+    free(weight);
+    free(bias);
+    free(scale);
+}
+
 static void norm_cases(struct check *c, bool rms)
 {
     static const int cols[] = {1, 3, 16, 17, 64, 100, 576, 1920, 4096};
     for (size_t i = 0; i < sizeof cols / sizeof *cols; i++)
         norm_case(c, rms, i == 2 ? 0 : random_int(c, 1, 70), cols[i], (int)i % 3);
+    for (size_t i = 0; i < 2 * sizeof cols / sizeof *cols; i++)
+        residual_case(c, rms, random_int(c, 1, 20), cols[i / 2], (int)i % 5, (int)i % 3);
 }
 
 void case_rms_norm(struct check *c)
@@ -293,67 +355,6 @@ void case_rms_norm(struct check *c)
 void case_layer_norm(struct check *c)
 {
     norm_cases(c, false);
-}
-
-static void run_head_norm(struct backend *be, void *context, int first, int n, struct tensor out)
-{
-    const struct context *k = context;
-    copy_rows(out, k->x, first, n);
-    be->op->head_norm(be, out, k->head_dim, k->a);
-}
-
-static void run_rope(struct backend *be, void *context, int first, int n, struct tensor out)
-{
-    const struct context *k = context;
-    copy_rows(out, k->x, first, n);
-    be->op->rope(be, out, k->head_dim, k->index + first, k->a);
-}
-
-static void head_case(struct check *c, bool rope, int rows, int heads, int head_dim, int gap)
-{
-    check_begin(c, "%s %d rows, %d heads of %d, gap %d", rope ? "rope" : "head_norm", rows, heads, head_dim,
-                gap);
-    int cols = heads * head_dim;
-    struct matrix x = matrix_random(c, rows, cols, cols + gap), out = matrix_new(rows, cols, cols + gap);
-    if (rows && !rope)
-        memset(tensor_row(x.t, 0), 0, (size_t)head_dim * sizeof(float)); /* a head of length 0 */
-    size_t n = (size_t)rows * (size_t)cols;
-    double *want = doubles_new(n), *bound = doubles_new(n);
-    float *scale = random_vector(c, rope ? head_dim / 2 : heads);
-    int32_t *position = xcalloc((size_t)rows, sizeof *position);
-    for (int r = 0; r < rows; r++)
-        position[r] = random_int(c, 0, 5000);
-    for (int d = 0; rope && d < head_dim / 2; d++)
-        scale[d] = powf(10000, -2.0f * (float)d / (float)head_dim);
-    struct context k = {.x = x, .a = rope || gap ? scale : NULL, .index = position, .head_dim = head_dim};
-    if (rope)
-        reference_rope(want, bound, x.t, head_dim, position, scale);
-    else
-        reference_head_norm(want, bound, x.t, head_dim, k.a);
-    check_rows(c, out, want, bound, rope ? run_rope : run_head_norm, &k);
-    matrix_release(&x);
-    matrix_release(&out);
-    free(want);
-    free(bound);
-    free(scale);
-    free(position);
-}
-
-static void head_cases(struct check *c, bool rope)
-{
-    static const int dims[] = {2, 6, 12, 16, 34, 64, 100, 128, 640};
-    for (size_t i = 0; i < sizeof dims / sizeof *dims; i++)
-        head_case(c, rope, i == 1 ? 0 : random_int(c, 1, 40), random_int(c, 1, 7), dims[i], (int)i % 4);
-}
-
-void case_head_norm(struct check *c)
-{
-    head_cases(c, false);
-}
-
-void case_rope(struct check *c)
-{
-    head_cases(c, true);
 }
 
 /* --- element by element --- */

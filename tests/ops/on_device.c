@@ -176,37 +176,27 @@ static void device_linear(struct backend *be, struct tensor out, struct tensor x
     end(d);
 }
 
-static void device_rms_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                            float eps)
+static struct residual residual_on(struct on_device *d, struct residual r)
+{
+    return (struct residual){tensor_on(d, r.y, false), floats_on(d, r.scale, r.y.cols)};
+}
+
+static void device_rms_norm(struct backend *be, struct tensor out, struct tensor x, struct residual residual,
+                            const float *weight, float eps)
 {
     struct on_device *d = begin(be);
-    d->op->rms_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false), floats_on(d, weight, x.cols),
-                    eps);
+    d->op->rms_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, residual.y.cols > 0),
+                    residual_on(d, residual), floats_on(d, weight, x.cols), eps);
     end(d);
 }
 
-static void device_layer_norm(struct backend *be, struct tensor out, struct tensor x, const float *weight,
-                              const float *bias, float eps)
+static void device_layer_norm(struct backend *be, struct tensor out, struct tensor x,
+                              struct residual residual, const float *weight, const float *bias, float eps)
 {
     struct on_device *d = begin(be);
-    d->op->layer_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, false),
-                      floats_on(d, weight, x.cols), floats_on(d, bias, x.cols), eps);
-    end(d);
-}
-
-static void device_head_norm(struct backend *be, struct tensor x, int head_dim, const float *scale)
-{
-    struct on_device *d = begin(be);
-    d->op->head_norm(d->device, tensor_on(d, x, true), head_dim, floats_on(d, scale, x.cols / head_dim));
-    end(d);
-}
-
-static void device_rope(struct backend *be, struct tensor x, int head_dim, const int32_t *position,
-                        const float *inv_freq)
-{
-    struct on_device *d = begin(be);
-    d->op->rope(d->device, tensor_on(d, x, true), head_dim, ints_on(d, position, x.rows),
-                floats_on(d, inv_freq, head_dim / 2));
+    d->op->layer_norm(d->device, tensor_on(d, out, true), tensor_on(d, x, residual.y.cols > 0),
+                      residual_on(d, residual), floats_on(d, weight, x.cols), floats_on(d, bias, x.cols),
+                      eps);
     end(d);
 }
 
@@ -224,15 +214,42 @@ static void device_add(struct backend *be, struct tensor x, struct tensor y, con
     end(d);
 }
 
+/* A layer's slots up to the last that is written. */
+static struct kv_layer written_on(struct on_device *d, struct kv_layer kv, const int32_t *slot, int rows)
+{
+    size_t slots = 0;
+    for (int r = 0; r < rows; r++)
+        slots = (size_t)slot[r] + 1 > slots ? (size_t)slot[r] + 1 : slots;
+    return cache_on(d, kv, slots, true);
+}
+
 static void device_kv_write(struct backend *be, struct kv_layer kv, struct tensor k, struct tensor v,
                             const int32_t *slot)
 {
     struct on_device *d = begin(be);
-    size_t slots = 0;
-    for (int r = 0; r < k.rows; r++)
-        slots = (size_t)slot[r] + 1 > slots ? (size_t)slot[r] + 1 : slots;
-    kv = cache_on(d, kv, slots, true);
-    d->op->kv_write(d->device, kv, tensor_on(d, k, false), tensor_on(d, v, false), ints_on(d, slot, k.rows));
+    d->op->kv_write(d->device, written_on(d, kv, slot, k.rows), tensor_on(d, k, false),
+                    tensor_on(d, v, false), ints_on(d, slot, k.rows));
+    end(d);
+}
+
+static void device_rope_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                              struct tensor v, const int32_t *slot, const int32_t *position,
+                              const float *inv_freq)
+{
+    struct on_device *d = begin(be);
+    d->op->rope_write(d->device, written_on(d, kv, slot, k.rows), tensor_on(d, q, true),
+                      tensor_on(d, k, true), tensor_on(d, v, false), ints_on(d, slot, k.rows),
+                      ints_on(d, position, k.rows), floats_on(d, inv_freq, kv.head_dim / 2));
+    end(d);
+}
+
+static void device_norm_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
+                              struct tensor v, const int32_t *slot, const float *query_scale)
+{
+    struct on_device *d = begin(be);
+    d->op->norm_write(d->device, written_on(d, kv, slot, k.rows), tensor_on(d, q, true),
+                      tensor_on(d, k, true), tensor_on(d, v, false), ints_on(d, slot, k.rows),
+                      floats_on(d, query_scale, q.cols / kv.head_dim));
     end(d);
 }
 
@@ -343,11 +360,11 @@ static const struct backend_ops device_ops = {
     .linear = device_linear,
     .rms_norm = device_rms_norm,
     .layer_norm = device_layer_norm,
-    .head_norm = device_head_norm,
-    .rope = device_rope,
     .silu_mul = device_silu_mul,
     .add = device_add,
     .kv_write = device_kv_write,
+    .rope_write = device_rope_write,
+    .norm_write = device_norm_write,
     .attention = device_attention,
     .conv2d = device_conv2d,
     .group_norm = device_group_norm,

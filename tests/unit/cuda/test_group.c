@@ -116,8 +116,8 @@ static struct kv_layer open_cache(struct backend *be, const struct layer_case *c
                              scales ? (float *)(void *)(at + 2 * data + scales) : NULL};
 }
 
-/* What llm_forward does, twice so that the cache is read; *out: the rows, and the queries as they were. */
-static float *run_layer(int cards, const struct layer_case *c, size_t *floats)
+/* What llm_forward does, with the norms of image_decoder_forward, or without; twice so that the cache is read. */
+static float *run_layer(int cards, const struct layer_case *c, bool norms, size_t *floats)
 {
     struct backend *be = open_cards(cards, c->fast);
     const struct backend_ops *op = be->op;
@@ -146,6 +146,7 @@ static float *run_layer(int cards, const struct layer_case *c, size_t *floats)
     for (int i = 0; i < 64; i++)
         freq[i] = 1.0f / (float)(i + 1);
     float *inv_freq = upload(be, freq, sizeof freq);
+    const struct residual none = {0};
     void *cache;
     struct kv_layer layer = open_cache(be, c, &cache);
     for (int turn = 0; turn < 2; turn++) {
@@ -156,22 +157,21 @@ static float *run_layer(int cards, const struct layer_case *c, size_t *floats)
             ints[2 * SLOTS + p] = p;
         int32_t *device = upload(be, ints, sizeof ints);
         struct row_batch b = {rows, 1, &span, NULL, device, device + SLOTS, device + 2 * SLOTS};
-        op->rms_norm(be, y, x, bias, 1e-5f);
+        op->rms_norm(be, y, x, turn ? (struct residual){y, NULL} : none, bias, 1e-5f);
         op->linear(be, queries, y, w[0], bias, ACT_NONE);
         op->linear(be, key, y, w[1], bias + q, ACT_NONE);
         op->linear(be, value, y, w[2], NULL, ACT_NONE);
-        op->rope(be, queries, c->head_dim, b.position, inv_freq);
-        op->rope(be, key, c->head_dim, b.position, inv_freq);
-        op->kv_write(be, layer, key, value, b.slot);
+        if (norms)
+            op->norm_write(be, layer, queries, key, value, b.slot, bias);
+        else
+            op->rope_write(be, layer, queries, key, value, b.slot, b.position, inv_freq);
         op->attention(be, attended, queries, layer, &b, MASK_CAUSAL, 0.3f);
         op->linear(be, y, attended, w[3], bias, ACT_GELU);
-        op->add(be, x, y, NULL);
-        op->rms_norm(be, y, x, bias, 1e-5f);
+        op->layer_norm(be, y, x, (struct residual){y, bias}, bias, bias, 1e-5f);
         op->linear(be, gate, y, w[4], bias, ACT_NONE);
         op->linear(be, up, y, w[5], NULL, ACT_NONE);
         op->silu_mul(be, gate, gate, up);
         op->linear(be, y, gate, w[6], NULL, ACT_NONE);
-        op->add(be, x, y, NULL);
         op->free(be, device);
     }
     float *out = xcalloc(n, sizeof *out);
@@ -205,16 +205,17 @@ static void layers_same_bytes(void **state)
         {4, 64, 2, 2, 32, 64, DTYPE_Q8_0, DTYPE_F32, false},
         {1, 16, 4, 4, 8, 3, DTYPE_F32, DTYPE_F32, false},
     };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        struct layer_case c = cases[i];
+    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
+        struct layer_case c = cases[i / 2];
+        bool norms = i % 2 == 1;
         if (c.type == DTYPE_Q8_0) /* cols are whole blocks */
             c.inner = (c.inner + 31) / 32 * 32;
         size_t n;
-        float *one = run_layer(1, &c, &n);
+        float *one = run_layer(1, &c, norms, &n);
         for (int cards = 2; cards <= MOST_CARDS; cards++) {
-            float *many = run_layer(cards, &c, &n);
+            float *many = run_layer(cards, &c, norms, &n);
             if (memcmp(one, many, n * sizeof *one))
-                fail_msg("case %zu: %d cards compute other bytes than one", i, cards);
+                fail_msg("case %zu: %d cards compute other bytes than one", i / 2, cards);
             free(many);
         }
         free(one);
@@ -239,8 +240,9 @@ static bool apart(struct tensor a, struct tensor b)
 }
 
 static void random_operation(struct backend *be, float *memory, struct weight *const w[WEIGHTS],
-                             int32_t *index, float *freq)
+                             struct kv_layer cache, int32_t *index, float *freq)
 {
+    const struct residual none = {0};
     enum { WIDTH = 12 }; /* of all weights' rows and columns, so that views fit each other often */
     int rows = 1 + random_below(MOST_ROWS), what = random_below(9);
     struct tensor a = random_view(memory, rows, WIDTH), b = random_view(memory, rows, WIDTH),
@@ -254,15 +256,15 @@ static void random_operation(struct backend *be, float *memory, struct weight *c
     for (int i = 0; i < WIDTH; i++)
         values[i] = random_float();
     if (what == 0)
-        be->op->rope(be, b, 4, index, freq);
+        be->op->rms_norm(be, b, b, none, freq, 1e-3f);
     else if (what == 1)
         be->op->upload(be, a.data, values, sizeof values);
-    else if (what == 2)
-        be->op->head_norm(be, b, 4, NULL);
+    else if (what == 2 && apart(b, c) && apart(a, c) && apart(a, b))
+        be->op->norm_write(be, cache, a, b, c, index, freq);
     else if (what == 3)
         be->op->silu_mul(be, b, b, b);
     else if (!apart(b, c))
-        be->op->head_norm(be, c, 6, NULL);
+        be->op->add(be, c, c, freq);
     else if (what == 4)
         be->op->silu_mul(be, c, b, b);
     else if (what == 5)
@@ -270,11 +272,13 @@ static void random_operation(struct backend *be, float *memory, struct weight *c
     else if (what == 6)
         be->op->gather(be, c, b, index);
     else if (what == 7)
-        be->op->layer_norm(be, c, b, freq, freq, 1e-3f);
+        be->op->layer_norm(be, c, b,
+                           random_below(2) && apart(a, b) && apart(a, c) ? (struct residual){a, freq} : none,
+                           freq, freq, 1e-3f);
     else
         be->op->linear(be, c, b, any, freq, ACT_NONE);
     if (random_below(4) == 0)
-        be->op->head_norm(be, c, 3, NULL); /* no number grows beyond bounds */
+        be->op->rms_norm(be, c, c, none, freq, 1e-3f); /* no number grows beyond bounds */
 }
 
 static void run_random(int cards, uint32_t seed, float out[FLOATS])
@@ -287,15 +291,19 @@ static void run_random(int cards, uint32_t seed, float out[FLOATS])
         w[i] = load_random(be, DTYPE_F32, 12, 12, i < 3);
     float *memory = upload_random(be, FLOATS), *freq = upload_random(be, 16);
     const int32_t some[MOST_ROWS] = {0};
+    const struct layer_case shape = {.kv_heads = 3, .head_dim = 4, .cache = DTYPE_F32};
+    void *cache_memory;
+    struct kv_layer cache = open_cache(be, &shape, &cache_memory);
     int32_t *index = upload(be, some, sizeof some);
     for (int i = 0; i < 150; i++)
-        random_operation(be, memory, w, index, freq);
+        random_operation(be, memory, w, cache, index, freq);
     be->op->download(be, out, memory, FLOATS * sizeof *out);
     if (be->op->finish(be, &err))
         fail_msg("%s", err.message);
     for (int i = 0; i < WEIGHTS; i++)
         be->op->weight_free(be, w[i]);
     be->op->free(be, memory);
+    be->op->free(be, cache_memory);
     be->op->free(be, freq);
     be->op->free(be, index);
     cuda_backend_close(be);
