@@ -296,6 +296,12 @@ static void count_noise(struct backend *be, struct tensor out, const struct nois
     counter_of(be)->op->noise(counter_of(be)->card, out, row);
 }
 
+static void count_edit_logits(struct backend *be, struct tensor logits, const struct logit_edit *edit, int n)
+{
+    count(counter_of(be), ROWS, (8 + (double)sizeof *edit) * n, 4 * n);
+    counter_of(be)->op->edit_logits(counter_of(be)->card, logits, edit, n);
+}
+
 static void count_sample(struct backend *be, int32_t *out, struct tensor logits, const struct choice_row *how)
 {
     count(counter_of(be), ROWS, 4 * cells(logits), 0);
@@ -339,6 +345,7 @@ static const struct backend_ops counting = {
     .resize = count_resize,
     .guide = count_guide,
     .noise = count_noise,
+    .edit_logits = count_edit_logits,
     .sample = count_sample,
     .nearest = count_nearest,
 };

@@ -80,6 +80,7 @@ void cpu_group_norm(struct backend *, struct tensor out, struct tensor x, int gr
 void cpu_resize(struct backend *, struct tensor out, struct tensor x, int from, int to, enum resize);
 /* choose.c */
 void cpu_noise(struct backend *, struct tensor out, const struct noise_row *);
+void cpu_edit_logits(struct backend *, struct tensor logits, const struct logit_edit *, int n);
 void cpu_sample(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *);
 void cpu_nearest(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
 

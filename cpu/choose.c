@@ -36,6 +36,16 @@ void cpu_noise(struct backend *be, struct tensor out, const struct noise_row *ro
     cpu_for_ranges(cpu_state(be), out.rows, out.cols * 30.0, noise_rows, &j);
 }
 
+void cpu_edit_logits(struct backend *be, struct tensor logits, const struct logit_edit *edit, int n)
+{
+    (void)be;
+    for (int i = 0; i < n; i++) {
+        float *logit = tensor_row(logits, edit[i].row) + edit[i].id, l = *logit;
+        l = l > 0 ? l / edit[i].repetition : l * edit[i].repetition;
+        *logit = l - edit[i].less + edit[i].more;
+    }
+}
+
 static void sample_rows(struct cpu_backend *c, void *context, int first, int n, int thread)
 {
     const struct choose_job *j = context;

@@ -123,6 +123,7 @@ static const struct backend_ops cpu_ops = {
     .resize = cpu_resize,
     .guide = cpu_guide,
     .noise = cpu_noise,
+    .edit_logits = cpu_edit_logits,
     .sample = cpu_sample,
     .nearest = cpu_nearest,
 };

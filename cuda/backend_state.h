@@ -127,6 +127,7 @@ void cuda_resize(struct backend *, struct tensor out, struct tensor x, int from,
 void cuda_guide(struct backend *, struct tensor out, struct tensor cond, struct tensor uncond,
                 const float *t);
 void cuda_noise(struct backend *, struct tensor out, const struct noise_row *);
+void cuda_edit_logits(struct backend *, struct tensor logits, const struct logit_edit *, int n);
 void cuda_sample(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *);
 void cuda_nearest(struct backend *, int32_t *out, struct tensor x, const struct weight *table);
 

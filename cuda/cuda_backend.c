@@ -46,6 +46,7 @@ static const struct backend_ops cuda_ops = {
     .resize = cuda_resize,
     .guide = cuda_guide,
     .noise = cuda_noise,
+    .edit_logits = cuda_edit_logits,
     .sample = cuda_sample,
     .nearest = cuda_nearest,
 };

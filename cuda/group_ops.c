@@ -287,6 +287,14 @@ static void group_noise(struct backend *be, struct tensor out, const struct nois
         cuda_noise(card(g, k), group_tensor(g, k, out), row);
 }
 
+static void group_edit_logits(struct backend *be, struct tensor logits, const struct logit_edit *edit, int n)
+{
+    struct cuda_group *g = group_state(be);
+    group_read(g, logits);
+    for (int k = 0; k < g->n && group_ready(g); k++)
+        cuda_edit_logits(card(g, k), group_tensor(g, k, logits), edit, n);
+}
+
 static void group_sample(struct backend *be, int32_t *out, struct tensor logits, const struct choice_row *how)
 {
     struct cuda_group *g = group_state(be);
@@ -336,6 +344,7 @@ const struct backend_ops cuda_group_ops = {
     .resize = group_resize,
     .guide = group_guide,
     .noise = group_noise,
+    .edit_logits = group_edit_logits,
     .sample = group_sample,
     .nearest = group_nearest,
 };

@@ -85,7 +85,14 @@ struct noise_row {
     uint32_t position, ordinal;
 };
 
-/* How one row of image logits is chosen from. Host memory. */
+/* A logit l before a choice: l > 0 ? l / repetition : l * repetition, then - less, then + more (-INFINITY: never chosen).
+ * Host memory. */
+struct logit_edit {
+    int32_t row, id;
+    float repetition, less, more;
+};
+
+/* How one row of logits is chosen from. Host memory. */
 struct choice_row {
     struct choice_filter filter;
     double u; /* in (0,1) */
@@ -210,6 +217,8 @@ struct backend_ops {
     void (*guide)(struct backend *, struct tensor out, struct tensor cond, struct tensor uncond, const float *t);
     /* out[r] = standard normals for row[r] */
     void (*noise)(struct backend *, struct tensor out, const struct noise_row *row);
+    /* in place: the logits that edit[0..n-1] name, none of them twice */
+    void (*edit_logits)(struct backend *, struct tensor logits, const struct logit_edit *edit, int n);
     /* out[r] = the token chosen from logits[r] by how[r] */
     void (*sample)(struct backend *, int32_t *out, struct tensor logits, const struct choice_row *how);
     /* out[r] = the row of table nearest to x[r] by squared distance; ties take the lower index */

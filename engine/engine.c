@@ -88,9 +88,9 @@ static enum status allocate_lists(struct engine *e, struct error *err)
 {
     size_t n = (size_t)e->max_sequences, vocab = (size_t)e->model->config.llm.vocab;
     e->logits_host = try_calloc(n, vocab * sizeof *e->logits_host);
-    e->scratch = try_calloc(vocab, sizeof *e->scratch);
-    if (!e->logits_host || !e->scratch)
+    if (!e->logits_host)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the logits of %d sequences", e->max_sequences);
+    logit_edits_open(&e->edits, e->model->config.llm.vocab);
     e->running = xcalloc(2 * n, sizeof *e->running);
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
     return STATUS_OK;
@@ -185,7 +185,7 @@ void engine_close(struct engine *e)
     model_text_release(&e->text);
     model_close(e->model);
     free(e->logits_host);
-    free(e->scratch);
+    logit_edits_release(&e->edits);
     free(e->running);
     free(e->waiting);
     free(e->cancel);

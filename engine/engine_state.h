@@ -4,6 +4,7 @@
 
 #include "engine/batch.h"
 #include "engine/model/model_text.h"
+#include "engine/sampling.h"
 #include "engine/sequence.h"
 
 #include <pthread.h>
@@ -22,6 +23,8 @@ struct pass {
     struct planned *plan; /* [n_planned] */
     int n_planned;
     struct sequence **chooser;     /* [max_sequences] those whose next token is chosen after it */
+    struct choice_row *how;        /* [max_sequences] their rows' */
+    int32_t *chosen;               /* [max_sequences] and what was chosen */
     int32_t *source_host, *source; /* [2 * max_rows] row numbers for embed and gather: host and backend memory */
 };
 
@@ -57,8 +60,8 @@ struct engine {
     struct pass pass, interlude; /* the step's, and the one between its units */
     bool in_interlude; /* or no interlude may begin */
     struct pace pace;
-    float *logits_host;            /* [max_sequences, vocab] */
-    float *scratch;                /* [vocab] */
+    float *logits_host; /* [max_sequences, vocab] of rows whose log-probabilities are asked for */
+    struct logit_edits edits; /* of the rows chosen from */
 
     struct sequence **running; /* [n_running] oldest first */
     int n_running;

@@ -35,27 +35,6 @@ static int find_top(const float *logits, int n, int want, double total, struct t
     return count;
 }
 
-static void penalise(float *logits, int n, const struct text_options *o, const struct sampling_place *at)
-{
-    bool counts = o->frequency_penalty != 0 || o->presence_penalty != 0;
-    if (o->repetition_penalty == 1 && !counts)
-        return;
-    uint32_t *seen = xcalloc((size_t)n, sizeof *seen); /* times in the reply; the top bit: anywhere */
-    const uint32_t anywhere = 1u << 31;
-    for (size_t i = 0; i < at->n_ids; i++) {
-        seen[at->ids[i]] |= anywhere;
-        seen[at->ids[i]] += i >= at->n_prompt;
-    }
-    for (int i = 0; i < n; i++) {
-        uint32_t times = seen[i] & ~anywhere;
-        if (seen[i] && o->repetition_penalty != 1)
-            logits[i] = logits[i] > 0 ? logits[i] / o->repetition_penalty : logits[i] * o->repetition_penalty;
-        if (times)
-            logits[i] -= o->frequency_penalty * (float)times + o->presence_penalty;
-    }
-    free(seen);
-}
-
 void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, struct sampled *out)
 {
     double total = log_sum(logits, n);
@@ -65,28 +44,60 @@ void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, st
     out->n_top = find_top(logits, n, want, total, out->top);
 }
 
-void sampling_choose(float *logits, int n, const struct text_options *o, const struct sampling_place *at,
-                     float *scratch, struct sampled *out)
+void logit_edits_open(struct logit_edits *e, int vocab)
 {
-    double total = 0;
-    float *own = NULL; /* the logits before they are bent, where their logprob is asked for */
-    out->n_top = 0;
-    out->logprob = 0;
-    if (o->logprobs) {
-        int want = o->top_logprobs < MAX_TOP_LOGPROBS ? o->top_logprobs : MAX_TOP_LOGPROBS;
-        total = log_sum(logits, n);
-        out->n_top = find_top(logits, n, want, total, out->top);
-        own = xmalloc((size_t)n * sizeof *own);
-        memcpy(own, logits, (size_t)n * sizeof *own);
+    *e = (struct logit_edits){.of_id = xcalloc((size_t)vocab, sizeof *e->of_id)};
+}
+
+void logit_edits_release(struct logit_edits *e)
+{
+    free(e->edit);
+    free(e->of_id);
+    *e = (struct logit_edits){0};
+}
+
+static struct logit_edit *edit_of(struct logit_edits *e, int row, int32_t id)
+{
+    if (e->of_id[id] == 0) {
+        if (e->n == e->room) {
+            e->room = e->room ? 2 * e->room : 64;
+            e->edit = xrealloc(e->edit, (size_t)e->room * sizeof *e->edit);
+        }
+        e->edit[e->n++] = (struct logit_edit){.row = row, .id = id, .repetition = 1};
+        e->of_id[id] = e->n;
     }
-    penalise(logits, n, o, at);
+    return &e->edit[e->of_id[id] - 1];
+}
+
+static void penalise(struct logit_edits *e, int row, const struct text_options *o,
+                     const struct sampling_place *at)
+{
+    bool counts = o->frequency_penalty != 0 || o->presence_penalty != 0, repeats = o->repetition_penalty != 1;
+    int first = e->n;
+    for (size_t i = repeats ? 0 : at->n_prompt; (repeats || counts) && i < at->n_ids; i++) {
+        struct logit_edit *edit = edit_of(e, row, at->ids[i]);
+        edit->repetition = o->repetition_penalty;
+        edit->less += i >= at->n_prompt; /* times in the reply, for now */
+    }
+    for (struct logit_edit *edit = e->edit + first; edit < e->edit + e->n; edit++)
+        edit->less = edit->less > 0 ? o->frequency_penalty * edit->less + o->presence_penalty : 0;
+}
+
+void sampling_edit(struct logit_edits *e, int row, const struct text_options *o,
+                   const struct sampling_place *at)
+{
+    int first = e->n;
+    penalise(e, row, o, at);
     for (size_t i = 0; i < o->n_bias; i++)
-        logits[o->bias[i].id] += o->bias[i].bias;
+        edit_of(e, row, o->bias[i].id)->more += o->bias[i].bias;
     for (int i = 0; i < at->n_masked; i++)
-        logits[at->masked[i]] = -INFINITY;
+        edit_of(e, row, at->masked[i])->more = -INFINITY;
+    for (int i = first; i < e->n; i++)
+        e->of_id[e->edit[i].id] = 0;
+}
+
+struct choice_row sampling_row(const struct text_options *o, const struct sampling_place *at)
+{
     struct random_words words = random_philox(o->seed, 0, (uint32_t)at->token_index, RANDOM_TEXT, at->choice);
-    out->id = choice_draw(logits, n, &o->filter, random_unit(words.x[0]), scratch);
-    if (own)
-        out->logprob = (float)(own[out->id] - total);
-    free(own);
+    return (struct choice_row){o->filter, random_unit(words.x[0])};
 }

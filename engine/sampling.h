@@ -1,7 +1,9 @@
-/* Choosing text tokens from logits in host memory: masks, biases, penalties, filters, log-probabilities. Pure functions. */
+/* What requests' options say of choosing text tokens: which logits change before a choice, how a row is chosen from, and the
+ * log-probabilities of what was chosen. The choice itself is the backend's (sample). */
 #ifndef VARGPT_ENGINE_SAMPLING_H
 #define VARGPT_ENGINE_SAMPLING_H
 
+#include "engine/backend.h"
 #include "engine/engine.h"
 
 enum { MAX_TOP_LOGPROBS = 20 };
@@ -23,11 +25,21 @@ struct sampled {
     int n_top;
 };
 
-/* The logprob of an id that is there already, and the likeliest ones. logits: [n]. */
-void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, struct sampled *out);
+/* Changes of logits, of rows that are chosen from together: no logit twice. */
+struct logit_edits {
+    struct logit_edit *edit; /* [n] */
+    int n, room;
+    int *of_id; /* [vocab] of the row at hand: 1 + which edit an id has, 0: none. All 0 between rows */
+};
 
-/* logits: [n], changed in place. scratch: [n]. */
-void sampling_choose(float *logits, int n, const struct text_options *, const struct sampling_place *, float *scratch,
-                     struct sampled *out);
+void logit_edits_open(struct logit_edits *, int vocab);
+void logit_edits_release(struct logit_edits *); /* accepts a zeroed one */
+
+/* Adds what penalties, biases and masks change in a row: once a row. */
+void sampling_edit(struct logit_edits *, int row, const struct text_options *, const struct sampling_place *);
+/* How the row is chosen from. */
+struct choice_row sampling_row(const struct text_options *, const struct sampling_place *);
+/* The logprob of an id, and the likeliest ones. logits: [n], host memory, as the model gave them. */
+void sampling_score(const float *logits, int n, int32_t id, int top_logprobs, struct sampled *out);
 
 #endif

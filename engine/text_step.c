@@ -1,7 +1,6 @@
 /* The LLM's part of a step: input rows in, hidden rows out, text tokens chosen from the last rows. */
 #include "engine/engine_state.h"
 #include "engine/prefix.h"
-#include "engine/sampling.h"
 
 #include "base/clock.h"
 
@@ -218,13 +217,10 @@ bool reply_is_full(const struct engine *e, const struct sequence *s)
     return (most >= 0 && s->usage.text_tokens >= most) || s->n_ids >= e->context;
 }
 
-/* The token after the sequence's last row. May end the sequence. */
-static void choose_token(struct engine *e, struct sequence *s, float *logits)
+/* How the sequence's next token is chosen from a row of logits, and what changes in that row before. */
+static struct choice_row plan_choice(struct engine *e, struct sequence *s, int row)
 {
-    const struct model_config *c = &e->model->config;
-    const struct text_options *t = &s->request->text;
     int32_t masked[MAX_END_IDS + 1];
-    struct sampled chosen;
     struct sampling_place at = {
         .ids = s->ids,
         .n_ids = (size_t)s->n_ids,
@@ -234,19 +230,31 @@ static void choose_token(struct engine *e, struct sequence *s, float *logits)
         .masked = masked,
         .n_masked = list_masked(e, s, masked),
     };
-    sampling_choose(logits, c->llm.vocab, t, &at, e->scratch, &chosen);
+    sampling_edit(&e->edits, row, &s->request->text, &at);
+    return sampling_row(&s->request->text, &at);
+}
+
+/* The token after the sequence's last row. May end the sequence. logits: the model's own, where log-probabilities
+ * are asked for. */
+static void take_token(struct engine *e, struct sequence *s, int32_t id, const float *logits)
+{
+    const struct model_config *c = &e->model->config;
+    const struct text_options *t = &s->request->text;
+    struct sampled chosen = {.id = id};
+    if (t->logprobs)
+        sampling_score(logits, c->llm.vocab, id, t->top_logprobs, &chosen);
     note_wait(e, s);
     s->usage.text_tokens++;
     e->counted.text_tokens++;
     s->state = SEQUENCE_TEXT;
-    if (is_end(c, chosen.id)) {
+    if (is_end(c, id)) {
         if (t->prompt_logprobs)
             send_token(s, EVENT_TOKEN, &chosen);
         sequence_done(e, s, FINISH_STOP);
         return;
     }
-    sequence_append(s, chosen.id);
-    if (model_draws(e->model) && chosen.id == c->drawing.start_id) {
+    sequence_append(s, id);
+    if (model_draws(e->model) && id == c->drawing.start_id) {
         s->draws_next = true;
         s->token_ns = 0;
         s->state = SEQUENCE_IMAGE;
@@ -273,11 +281,33 @@ static bool settle_fed(struct engine *e, struct planned *p)
     return true;
 }
 
-/* The tokens after the pass's n choosers, whose logits these are. */
+static void edit_logits(struct engine *e, struct tensor logits)
+{
+    enum { AT_ONCE = 1 << 15 }; /* as many as a device's arguments have room for */
+    for (int at = 0; at < e->edits.n; at += AT_ONCE) {
+        int n = e->edits.n - at < AT_ONCE ? e->edits.n - at : AT_ONCE;
+        e->op->edit_logits(e->be, logits, e->edits.edit + at, n);
+    }
+}
+
+/* The tokens after the pass's choosers, whose logits these are. The device chooses; only ids come back, and the
+ * logits of those who ask for log-probabilities. */
 static void choose_tokens(struct engine *e, struct pass *pass, struct tensor logits)
 {
-    int n = logits.rows, vocab = logits.cols;
-    e->op->download(e->be, e->logits_host, logits.data, (size_t)n * (size_t)vocab * sizeof(float));
+    int n = logits.rows;
+    size_t vocab = (size_t)logits.cols, mark = arena_mark(&e->arena);
+    int32_t *chosen = arena_ints(&e->arena, (size_t)n);
+    e->edits.n = 0;
+    for (int i = 0; i < n; i++) {
+        pass->how[i] = plan_choice(e, pass->chooser[i], i);
+        if (pass->chooser[i]->request->text.logprobs)
+            e->op->download(e->be, e->logits_host + (size_t)i * vocab, tensor_row(logits, i),
+                            vocab * sizeof(float));
+    }
+    edit_logits(e, logits);
+    e->op->sample(e->be, chosen, logits, pass->how);
+    e->op->download(e->be, pass->chosen, chosen, (size_t)n * sizeof *chosen);
+    arena_reset(&e->arena, mark);
     if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
         return;
     for (int i = 0; i < n; i++) {
@@ -285,7 +315,7 @@ static void choose_tokens(struct engine *e, struct pass *pass, struct tensor log
         if (reply_is_full(e, s)) /* nothing was asked for */
             sequence_done(e, s, FINISH_LENGTH);
         else
-            choose_token(e, s, e->logits_host + (size_t)i * (size_t)vocab);
+            take_token(e, s, pass->chosen[i], e->logits_host + (size_t)i * vocab);
     }
 }
 
@@ -399,7 +429,7 @@ size_t text_step_arena(const struct engine *e, int pass_rows)
 {
     const struct model *m = e->model;
     size_t n = (size_t)e->max_sequences, rows = (size_t)pass_rows, hidden = (size_t)m->config.llm.hidden;
-    size_t last = arena_bytes(n * hidden) + arena_bytes(n * (size_t)m->config.llm.vocab);
+    size_t last = arena_bytes(n * hidden) + arena_bytes(n * (size_t)m->config.llm.vocab) + arena_bytes(n);
     size_t maps = model_draws(m) ? arena_bytes(rows * (size_t)m->decoder.width) + arena_bytes(rows * hidden) +
                                        image_decoder_arena(m, pass_rows)
                                  : 0;

@@ -1,4 +1,4 @@
-/* Choosing: noise, sampling, nearest codeword.
+/* Choosing: noise, changes of logits, sampling, nearest codeword.
  *
  * Reference: base/random.h (the same source, compiled for the device), base/choice.h, engine/backend.h.
  * Cost: noise: Philox and Box-Muller in double, 60 double operations a value; sample: a block a row, 4 to 10
@@ -41,6 +41,24 @@ void launch_noise(cudaStream_t stream, struct matrix_view out, const struct nois
 }
 
 /* ---- sampling ---- */
+
+__global__ void __launch_bounds__(THREADS)
+    edit_logits_kernel(struct matrix_view logits, const struct logit_edit *edits, int n)
+{
+    int i = (int)(blockIdx.x * THREADS + threadIdx.x);
+    if (i >= n)
+        return;
+    struct logit_edit edit = edits[i];
+    float *logit = logits.data + (size_t)edit.row * (size_t)logits.stride + edit.id, l = *logit;
+    l = l > 0 ? l / edit.repetition : l * edit.repetition;
+    *logit = l - edit.less + edit.more;
+}
+
+void launch_edit_logits(cudaStream_t stream, struct matrix_view logits, const struct logit_edit *edits, int n)
+{
+    LAUNCH(edit_logits_kernel, dim3((unsigned)((n + THREADS - 1) / THREADS)), THREADS, stream, logits, edits,
+           n);
+}
 
 /* One row's draw, as its block sees it. Threads take ids in turn but for the last walk, where each takes
  * `span` neighbours. */

@@ -130,6 +130,7 @@ void launch_resize(cudaStream_t, struct matrix_view out, struct matrix_view x, i
 
 /* ---- choose.cu ---- */
 void launch_noise(cudaStream_t, struct matrix_view out, const struct noise_row *);
+void launch_edit_logits(cudaStream_t, struct matrix_view logits, const struct logit_edit *, int n);
 void launch_sample(cudaStream_t, int32_t *out, struct matrix_view logits, const struct choice_row *);
 void launch_nearest(cudaStream_t, int32_t *out, struct matrix_view x, struct weight_view table);
 

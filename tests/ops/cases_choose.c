@@ -65,6 +65,56 @@ static struct choice_row random_choice(struct check *c)
     return row;
 }
 
+/* Every third logit or so, in no order. */
+static int random_edits(struct check *c, struct logit_edit *edit, int rows, int cols)
+{
+    int n = 0;
+    for (int r = 0; r < rows; r++) {
+        for (int id = 0; id < cols; id++) {
+            if (random_int(c, 0, 2))
+                continue;
+            int at = random_int(c, 0, n);
+            edit[n++] = edit[at];
+            edit[at] =
+                (struct logit_edit){r, id, random_int(c, 0, 1) ? 1 : 1.3f, random_int(c, 0, 1) ? 0 : 0.7f,
+                                    random_int(c, 0, 5) ? 2.5f : -INFINITY};
+        }
+    }
+    return n;
+}
+
+void case_edit_logits(struct check *c)
+{
+    static const int shapes[][2] = {{1, 1}, {3, 7}, {12, 1000}, {2, 4096}, {0, 5}};
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        int rows = shapes[i][0], cols = shapes[i][1], stride = cols + (int)i;
+        check_begin(c, "edit_logits of %d rows of %d", rows, cols);
+        struct matrix x = matrix_random(c, rows, cols, stride), want = matrix_like(x);
+        struct logit_edit *edit = xcalloc((size_t)rows * (size_t)cols + 1, sizeof *edit);
+        int n = random_edits(c, edit, rows, cols);
+        matrix_copy(want, x, 0, rows);
+        for (int k = 0; k < n; k++) {
+            float *logit = tensor_row(want.t, edit[k].row) + edit[k].id;
+            float l = *logit > 0 ? *logit / edit[k].repetition : *logit * edit[k].repetition;
+            l -= edit[k].less;
+            *logit = l + edit[k].more;
+        }
+        for (int b = 0; b < CHECK_BACKENDS; b++) {
+            struct matrix got = matrix_like(x);
+            matrix_copy(got, x, 0, rows);
+            c->backend[b]->op->edit_logits(c->backend[b], got.t, edit, n);
+            c->backend[b]->op->finish(c->backend[b], NULL);
+            check_same_rows(c, "as the formula says", got, 0, want, 0, rows);
+            if (!matrix_guards_whole(got))
+                check_fail(c, "wrote outside its result");
+            matrix_release(&got);
+        }
+        matrix_release(&x);
+        matrix_release(&want);
+        free(edit);
+    }
+}
+
 void case_sample(struct check *c)
 {
     static const int sizes[] = {1, 2, 5, 64, 1000, 4096, 32064};

@@ -99,6 +99,7 @@ void case_group_norm(struct check *);
 void case_resize(struct check *);
 void case_guide(struct check *);
 void case_noise(struct check *);
+void case_edit_logits(struct check *);
 void case_sample(struct check *);
 void case_nearest(struct check *);
 void case_memory(struct check *);

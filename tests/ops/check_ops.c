@@ -20,13 +20,13 @@ static const struct {
     const char *name;
     void (*run)(struct check *);
 } operations[] = {
-    {"memory", case_memory},         {"embed", case_embed},           {"gather", case_gather},
-    {"scatter", case_scatter},       {"linear", case_linear},         {"rms_norm", case_rms_norm},
-    {"layer_norm", case_layer_norm}, {"silu_mul", case_silu_mul},     {"add", case_add},
-    {"kv_write", case_kv_write},     {"rope_write", case_rope_write}, {"norm_write", case_norm_write},
-    {"attention", case_attention},   {"conv2d", case_conv2d},         {"group_norm", case_group_norm},
-    {"resize", case_resize},         {"guide", case_guide},           {"noise", case_noise},
-    {"sample", case_sample},         {"nearest", case_nearest},
+    {"memory", case_memory},           {"embed", case_embed},           {"gather", case_gather},
+    {"scatter", case_scatter},         {"linear", case_linear},         {"rms_norm", case_rms_norm},
+    {"layer_norm", case_layer_norm},   {"silu_mul", case_silu_mul},     {"add", case_add},
+    {"kv_write", case_kv_write},       {"rope_write", case_rope_write}, {"norm_write", case_norm_write},
+    {"attention", case_attention},     {"conv2d", case_conv2d},         {"group_norm", case_group_norm},
+    {"resize", case_resize},           {"guide", case_guide},           {"noise", case_noise},
+    {"edit_logits", case_edit_logits}, {"sample", case_sample},         {"nearest", case_nearest},
 };
 
 struct options {

@@ -328,6 +328,13 @@ static void device_noise(struct backend *be, struct tensor out, const struct noi
     end(d);
 }
 
+static void device_edit_logits(struct backend *be, struct tensor logits, const struct logit_edit *edit, int n)
+{
+    struct on_device *d = begin(be);
+    d->op->edit_logits(d->device, tensor_on(d, logits, true), edit, n);
+    end(d);
+}
+
 static void device_sample(struct backend *be, int32_t *out, struct tensor logits,
                           const struct choice_row *how)
 {
@@ -371,6 +378,7 @@ static const struct backend_ops device_ops = {
     .resize = device_resize,
     .guide = device_guide,
     .noise = device_noise,
+    .edit_logits = device_edit_logits,
     .sample = device_sample,
     .nearest = device_nearest,
 };
