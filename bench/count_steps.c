@@ -230,14 +230,16 @@ static void count_rope_write(struct backend *be, struct kv_layer kv, struct tens
                              struct tensor v, const int32_t *slot, const int32_t *position,
                              const float *inv_freq)
 {
-    count(counter_of(be), ROWS, 8 * cells(q) + cached_bytes(kv, k), 3 * cells(q) + 3 * cells(k));
+    count(counter_of(be), ROWS, 8 * cells(q) + 4 * cells(k) + cached_bytes(kv, k),
+          3 * cells(q) + 3 * cells(k));
     counter_of(be)->op->rope_write(counter_of(be)->card, kv, q, k, v, slot, position, inv_freq);
 }
 
 static void count_norm_write(struct backend *be, struct kv_layer kv, struct tensor q, struct tensor k,
                              struct tensor v, const int32_t *slot, const float *query_scale)
 {
-    count(counter_of(be), ROWS, 8 * cells(q) + cached_bytes(kv, k), 3 * cells(q) + 3 * cells(k));
+    count(counter_of(be), ROWS, 8 * cells(q) + 4 * cells(k) + cached_bytes(kv, k),
+          3 * cells(q) + 3 * cells(k));
     counter_of(be)->op->norm_write(counter_of(be)->card, kv, q, k, v, slot, query_scale);
 }
 

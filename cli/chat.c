@@ -151,6 +151,7 @@ static int converse(struct chat *c)
     size_t room = 0;
     bool prompts = c->terminal && isatty(STDIN_FILENO), going = true;
     int code = EXIT_DONE;
+    interrupt_catch();
     if (prompts)
         printf("%s. /help lists commands, Ctrl-D leaves.\n", engine_config(c->engine)->name);
     while (going) {
@@ -200,6 +201,7 @@ static int answer_once(struct chat *c, struct error *err)
     }
     say(c, input ? input : prompt, length);
     free(input);
+    interrupt_catch(); /* until here a Ctrl-C has ended the program */
     enum chat_end end = answer(c, false, err);
     return end == CHAT_FAILED ? EXIT_FAILED : end == CHAT_STOPPED ? EXIT_INTERRUPTED : EXIT_DONE;
 }
@@ -213,7 +215,6 @@ static int chat(const struct config *config, struct engine *engine)
     int code = EXIT_DONE;
     c.terminal = isatty(STDOUT_FILENO);
     c.show = terminal_show((enum show_setting)config->show);
-    interrupt_catch();
     begin(&c);
     for (size_t i = 0; i < config->image.count && code == EXIT_DONE; i++) {
         if (show_model(&c, config->image.item[i], &err) != STATUS_OK)

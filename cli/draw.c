@@ -79,6 +79,7 @@ static enum status submit_all(struct drawing *d, struct error *err)
 {
     struct request *first = NULL;
     enum status status = build_request(d, &first, err);
+    interrupt_catch(); /* until here, where a prompt may have been typed, a Ctrl-C has ended the program */
     for (int k = 0; status == STATUS_OK && k < d->config->n; k++) {
         struct request *r = k + 1 < d->config->n ? request_copy(first) : first;
         if (!r) {
@@ -239,7 +240,6 @@ int draw_main(int argc, char **argv)
     if (cli_open_engine(&e, &config, NULL, NULL, &err) == STATUS_OK) {
         struct drawing d = {
             .config = &config, .engine = e.engine, .output = output, .seed = asked_seed(&config)};
-        interrupt_catch();
         if (draw(&d, &err) == STATUS_OK)
             code = d.cancelled ? EXIT_INTERRUPTED : EXIT_DONE;
     }

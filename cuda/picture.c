@@ -87,13 +87,15 @@ void cuda_noise(struct backend *be, struct tensor out, const struct noise_row *r
 void cuda_edit_logits(struct backend *be, struct tensor logits, const struct logit_edit *edit, int n)
 {
     struct cuda_backend *c = cuda_state(be);
-    if (n <= 0 || !cuda_ready(c))
-        return;
-    const struct logit_edit *staged = cuda_stage(c, edit, (size_t)n * sizeof *edit);
-    if (!staged)
-        return;
-    launch_edit_logits(c->stream, view_of(logits), staged, n);
-    cuda_check_launch(c, "edit_logits");
+    enum { AT_ONCE = 1 << 15 }; /* as staging memory has room for */
+    for (int at = 0; at < n && cuda_ready(c); at += AT_ONCE) {
+        int some = n - at < AT_ONCE ? n - at : AT_ONCE;
+        const struct logit_edit *staged = cuda_stage(c, edit + at, (size_t)some * sizeof *edit);
+        if (!staged)
+            return;
+        launch_edit_logits(c->stream, view_of(logits), staged, some);
+        cuda_check_launch(c, "edit_logits");
+    }
 }
 
 void cuda_sample(struct backend *be, int32_t *out, struct tensor logits, const struct choice_row *how)

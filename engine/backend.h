@@ -86,7 +86,7 @@ struct noise_row {
 };
 
 /* A logit l before a choice: l > 0 ? l / repetition : l * repetition, then - less, then + more (-INFINITY: never chosen).
- * Host memory. */
+ * What becomes NaN is never chosen either. Host memory. */
 struct logit_edit {
     int32_t row, id;
     float repetition, less, more;
@@ -133,7 +133,7 @@ struct backend_ops {
     void *(*alloc)(struct backend *, size_t bytes);
     void (*free)(struct backend *, void *memory); /* accepts NULL */
     /* Memory for kv_layers of so many heads each, whose places in it are multiples of 64 bytes and of heads, to be given
-     * to kv_write and attention alone: a backend of several memories may keep some of the heads in each, so much nearer
+     * to the operations on kv_layers alone: a backend of several memories may keep some of the heads in each, so much nearer
      * to each other. NULL: alloc. free takes it */
     void *(*alloc_cache)(struct backend *, size_t bytes, int heads);
     /* How many of a cache's heads a memory of those keeps at most. NULL: all */

@@ -91,6 +91,8 @@ static enum status allocate_lists(struct engine *e, struct error *err)
     if (!e->logits_host)
         return error_set(err, STATUS_NO_MEMORY, "no memory for the logits of %d sequences", e->max_sequences);
     logit_edits_open(&e->edits, e->model->config.llm.vocab);
+    e->how = xcalloc(n, sizeof *e->how);
+    e->chosen = xcalloc(n, sizeof *e->chosen);
     e->running = xcalloc(2 * n, sizeof *e->running);
     e->waiting = xcalloc((size_t)e->max_queue + 1, sizeof *e->waiting);
     return STATUS_OK;
@@ -186,6 +188,8 @@ void engine_close(struct engine *e)
     model_close(e->model);
     free(e->logits_host);
     logit_edits_release(&e->edits);
+    free(e->how);
+    free(e->chosen);
     free(e->running);
     free(e->waiting);
     free(e->cancel);

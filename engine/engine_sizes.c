@@ -147,8 +147,6 @@ static enum status pass_open(struct engine *e, struct pass *pass, int rows, stru
     pass->max_rows = rows;
     pass->plan = xcalloc(n, sizeof *pass->plan);
     pass->chooser = xcalloc(n, sizeof *pass->chooser);
-    pass->how = xcalloc(n, sizeof *pass->how);
-    pass->chosen = xcalloc(n, sizeof *pass->chosen);
     pass->source_host = xcalloc(2 * (size_t)rows, sizeof *pass->source_host);
     pass->source = e->op->alloc(e->be, 2 * (size_t)rows * sizeof *pass->source);
     if (!pass->source)
@@ -164,8 +162,6 @@ void pass_release(struct engine *e, struct pass *pass)
     e->op->free(e->be, pass->source);
     free(pass->source_host);
     free(pass->chooser);
-    free(pass->how);
-    free(pass->chosen);
     free(pass->plan);
 }
 

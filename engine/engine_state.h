@@ -23,8 +23,6 @@ struct pass {
     struct planned *plan; /* [n_planned] */
     int n_planned;
     struct sequence **chooser;     /* [max_sequences] those whose next token is chosen after it */
-    struct choice_row *how;        /* [max_sequences] their rows' */
-    int32_t *chosen;               /* [max_sequences] and what was chosen */
     int32_t *source_host, *source; /* [2 * max_rows] row numbers for embed and gather: host and backend memory */
 };
 
@@ -61,7 +59,9 @@ struct engine {
     bool in_interlude; /* or no interlude may begin */
     struct pace pace;
     float *logits_host; /* [max_sequences, vocab] of rows whose log-probabilities are asked for */
-    struct logit_edits edits; /* of the rows chosen from */
+    struct logit_edits edits; /* of the rows that tokens are chosen from */
+    struct choice_row *how;   /* [max_sequences] how */
+    int32_t *chosen;          /* [max_sequences] and which */
 
     struct sequence **running; /* [n_running] oldest first */
     int n_running;

@@ -79,8 +79,10 @@ static void penalise(struct logit_edits *e, int row, const struct text_options *
         edit->repetition = o->repetition_penalty;
         edit->less += i >= at->n_prompt; /* times in the reply, for now */
     }
-    for (struct logit_edit *edit = e->edit + first; edit < e->edit + e->n; edit++)
-        edit->less = edit->less > 0 ? o->frequency_penalty * edit->less + o->presence_penalty : 0;
+    for (int i = first; i < e->n; i++) {
+        float times = e->edit[i].less;
+        e->edit[i].less = times > 0 ? o->frequency_penalty * times + o->presence_penalty : 0;
+    }
 }
 
 void sampling_edit(struct logit_edits *e, int row, const struct text_options *o,

@@ -281,15 +281,6 @@ static bool settle_fed(struct engine *e, struct planned *p)
     return true;
 }
 
-static void edit_logits(struct engine *e, struct tensor logits)
-{
-    enum { AT_ONCE = 1 << 15 }; /* as many as a device's arguments have room for */
-    for (int at = 0; at < e->edits.n; at += AT_ONCE) {
-        int n = e->edits.n - at < AT_ONCE ? e->edits.n - at : AT_ONCE;
-        e->op->edit_logits(e->be, logits, e->edits.edit + at, n);
-    }
-}
-
 /* The tokens after the pass's choosers, whose logits these are. The device chooses; only ids come back, and the
  * logits of those who ask for log-probabilities. */
 static void choose_tokens(struct engine *e, struct pass *pass, struct tensor logits)
@@ -299,14 +290,15 @@ static void choose_tokens(struct engine *e, struct pass *pass, struct tensor log
     int32_t *chosen = arena_ints(&e->arena, (size_t)n);
     e->edits.n = 0;
     for (int i = 0; i < n; i++) {
-        pass->how[i] = plan_choice(e, pass->chooser[i], i);
+        e->how[i] = plan_choice(e, pass->chooser[i], i);
         if (pass->chooser[i]->request->text.logprobs)
             e->op->download(e->be, e->logits_host + (size_t)i * vocab, tensor_row(logits, i),
                             vocab * sizeof(float));
     }
-    edit_logits(e, logits);
-    e->op->sample(e->be, chosen, logits, pass->how);
-    e->op->download(e->be, pass->chosen, chosen, (size_t)n * sizeof *chosen);
+    if (e->edits.n > 0)
+        e->op->edit_logits(e->be, logits, e->edits.edit, e->edits.n);
+    e->op->sample(e->be, chosen, logits, e->how);
+    e->op->download(e->be, e->chosen, chosen, (size_t)n * sizeof *chosen);
     arena_reset(&e->arena, mark);
     if (e->op->finish(e->be, NULL)) /* a failure sticks: the step ends everyone */
         return;
@@ -315,7 +307,7 @@ static void choose_tokens(struct engine *e, struct pass *pass, struct tensor log
         if (reply_is_full(e, s)) /* nothing was asked for */
             sequence_done(e, s, FINISH_LENGTH);
         else
-            take_token(e, s, pass->chosen[i], e->logits_host + (size_t)i * vocab);
+            take_token(e, s, e->chosen[i], e->logits_host + (size_t)i * vocab);
     }
 }
 

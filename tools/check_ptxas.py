@@ -26,7 +26,8 @@ LIMITS = {"80": (64, 32, 164), "89": (48, 24, 100), "90a": (64, 32, 228), "100":
 REGISTERS, REGISTER_UNIT, SHARED_RESERVED = 65536, 256, 1024
 
 # Kernels with bytes of local memory for a good reason: sine, cosine and logarithm of large arguments.
-LOCAL_ALLOWED = {"write_kernel", "noise_kernel"}
+LOCAL_ALLOWED = {"write_kernel<rotated>", "noise_kernel"}
+WIDE = {"rms_norm_kernel", "layer_norm_kernel", "write_kernel"}  # must have 128-bit loads
 MUST_HAVE = {"fast_many": "HMMA", "fast_few": "HMMA", "fast_spans": "HMMA", "fast_single": "HMMA"}
 
 
@@ -85,11 +86,11 @@ def complaints(name, arch, k):
     base = name.split("<")[0]
     if k["spills"]:
         yield f"{name} sm_{arch}: spills {k['spills']} bytes"
-    elif k["local"] and base not in LOCAL_ALLOWED:
+    elif k["local"] and name not in LOCAL_ALLOWED:
         yield f"{name} sm_{arch}: {k['local']} bytes of local memory"
     if k.get("HMMA") == 0 and base in MUST_HAVE:
         yield f"{name} sm_{arch}: no tensor-core instructions"
-    if k.get("LDG128") == 0 and (base in MUST_HAVE or re.match(r"\w+_kernel<4>", name)):
+    if k.get("LDG128") == 0 and (base in MUST_HAVE or base in WIDE or re.match(r"\w+_kernel<4>", name)):
         yield f"{name} sm_{arch}: no 128-bit loads"
 
 

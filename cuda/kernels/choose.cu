@@ -2,8 +2,8 @@
  *
  * Reference: base/random.h (the same source, compiled for the device), base/choice.h, engine/backend.h.
  * Cost: noise: Philox and Box-Muller in double, 60 double operations a value; sample: a block a row, 4 to 10
- * passes over its logits in cache and up to six exponentials in double a logit; nearest: 3 R rows cols
- * operations from cache. None is large beside the model.
+ * passes over its logits in cache and up to six exponentials in double a logit, so that many logits on a card of
+ * few double units are felt; nearest: 3 R rows cols operations from cache.
  *
  * Sampling adds up weights as integers (exp(v - largest) times a power of two that leaves room for n of
  * them), so the order of additions does not matter, and every thread may add where it likes. Their

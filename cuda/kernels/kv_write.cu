@@ -106,17 +106,14 @@ static __device__ __forceinline__ void store_f32(float *to, const float *x, int 
         to[i] = x[i];
 }
 
-/* at: the head's number in the cache. */
-static __device__ __forceinline__ void store_head(const struct write_rows &w, bool value, size_t at,
-                                                  const float *x)
+/* Keys or values and their scales, and at: the head's number there. */
+static __device__ __forceinline__ void store_head(const struct write_rows &w, void *side, float *scale,
+                                                  size_t at, const float *x)
 {
     int n = w.kv.head_dim;
-    void *side = value ? w.kv.value : w.kv.key;
     size_t first = at * (size_t)n;
     switch (w.kv.type) {
-    case DTYPE_I8:
-        store_i8((int8_t *)side + first, (value ? w.kv.value_scale : w.kv.key_scale) + at, x, n);
-        break;
+    case DTYPE_I8: store_i8((int8_t *)side + first, scale + at, x, n); break;
     case DTYPE_BF16: store_bf16((uint16_t *)side + first, x, n, w.wide); break;
     default: store_f32((float *)side + first, x, n, w.wide); break;
     }
@@ -124,7 +121,7 @@ static __device__ __forceinline__ void store_head(const struct write_rows &w, bo
 
 /* Queries' heads first, then keys', then values'. */
 template <typename Change>
-__global__ void __launch_bounds__(32 * WARPS) write_kernel(struct write_rows w, Change change)
+__global__ void __launch_bounds__(32 * WARPS, 12) write_kernel(struct write_rows w, Change change)
 {
     int row = (int)blockIdx.x, n = w.kv.head_dim, queries = w.q.cols / n;
     int head = (int)(blockIdx.y * WARPS + threadIdx.y);
@@ -137,12 +134,14 @@ __global__ void __launch_bounds__(32 * WARPS) write_kernel(struct write_rows w, 
     head -= value ? w.kv.heads : 0;
     if (head >= w.kv.heads)
         return;
-    float *x = row_of(value ? w.v : w.k, row) + (size_t)head * (size_t)n;
-    if (!value) {
-        change(x, n, row, -1);
-        __syncwarp(); /* lanes read what others wrote */
+    size_t at = (size_t)w.slot[row] * (size_t)w.kv.heads + (size_t)head, first = (size_t)head * (size_t)n;
+    if (value) {
+        store_head(w, w.kv.value, w.kv.value_scale, at, row_of(w.v, row) + first);
+        return;
     }
-    store_head(w, value, (size_t)w.slot[row] * (size_t)w.kv.heads + (size_t)head, x);
+    change(row_of(w.k, row) + first, n, row, -1);
+    __syncwarp(); /* lanes read what others wrote */
+    store_head(w, w.kv.key, w.kv.key_scale, at, row_of(w.k, row) + first);
 }
 
 template <typename Change>

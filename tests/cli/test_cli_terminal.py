@@ -127,6 +127,16 @@ def test_ctrl_c_loses_no_output(vargpt):
     assert t.end() == 0
 
 
+@pytest.mark.parametrize("command", ["chat", "draw"])
+def test_ctrl_c_while_a_prompt_is_typed_ends(vargpt, command):
+    t = Terminal(vargpt, command, "-m", vargpt.model, "-")
+    time.sleep(0.5)  # it reads, or still loads
+    t.send(b"half a prompt")
+    t.expect(b"half a prompt")
+    t.send(b"\x03")
+    assert t.end() == -signal.SIGINT
+
+
 def test_draw_shows_progress(vargpt):
     t = Terminal(vargpt, "draw", "-m", vargpt.model, "a tree", "-o", "tree.png", "--seed", "1")
     t.expect(rb"\rdrawing \[#*\.*\] +\d+%")

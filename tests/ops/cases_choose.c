@@ -85,7 +85,7 @@ static int random_edits(struct check *c, struct logit_edit *edit, int rows, int 
 
 void case_edit_logits(struct check *c)
 {
-    static const int shapes[][2] = {{1, 1}, {3, 7}, {12, 1000}, {2, 4096}, {0, 5}};
+    static const int shapes[][2] = {{1, 1}, {3, 7}, {12, 1000}, {1, 151936}, {0, 5}};
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         int rows = shapes[i][0], cols = shapes[i][1], stride = cols + (int)i;
         check_begin(c, "edit_logits of %d rows of %d", rows, cols);
@@ -117,9 +117,9 @@ void case_edit_logits(struct check *c)
 
 void case_sample(struct check *c)
 {
-    static const int sizes[] = {1, 2, 5, 64, 1000, 4096, 32064};
+    static const int sizes[] = {1, 2, 5, 64, 1000, 4096, 32064, 151936};
     for (size_t i = 0; i < 3 * sizeof sizes / sizeof *sizes; i++) {
-        int n = sizes[i / 3], rows = i == 4 ? 0 : n > 5000 ? 12 : 60;
+        int n = sizes[i / 3], rows = i == 4 ? 0 : n > 50000 ? 4 : n > 5000 ? 12 : 60;
         check_begin(c, "sample %d rows of %d, kind %d", rows, n, (int)i % 3);
         struct matrix x = matrix_random(c, rows, n, n + (int)i % 3);
         struct choice_row *how = xcalloc((size_t)rows, sizeof *how);

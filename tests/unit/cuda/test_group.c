@@ -116,8 +116,11 @@ static struct kv_layer open_cache(struct backend *be, const struct layer_case *c
                              scales ? (float *)(void *)(at + 2 * data + scales) : NULL};
 }
 
-/* What llm_forward does, with the norms of image_decoder_forward, or without; twice so that the cache is read. */
-static float *run_layer(int cards, const struct layer_case *c, bool norms, size_t *floats)
+/* What becomes of queries and keys: as in llm_forward, image_decoder_forward, vision_forward. */
+enum change { ROPE, NORMS, NONE, CHANGES };
+
+/* What those do, twice so that the cache is read. */
+static float *run_layer(int cards, const struct layer_case *c, enum change change, size_t *floats)
 {
     struct backend *be = open_cards(cards, c->fast);
     const struct backend_ops *op = be->op;
@@ -161,7 +164,9 @@ static float *run_layer(int cards, const struct layer_case *c, bool norms, size_
         op->linear(be, queries, y, w[0], bias, ACT_NONE);
         op->linear(be, key, y, w[1], bias + q, ACT_NONE);
         op->linear(be, value, y, w[2], NULL, ACT_NONE);
-        if (norms)
+        if (change == NONE)
+            op->kv_write(be, layer, key, value, b.slot);
+        else if (change == NORMS)
             op->norm_write(be, layer, queries, key, value, b.slot, bias);
         else
             op->rope_write(be, layer, queries, key, value, b.slot, b.position, inv_freq);
@@ -205,17 +210,17 @@ static void layers_same_bytes(void **state)
         {4, 64, 2, 2, 32, 64, DTYPE_Q8_0, DTYPE_F32, false},
         {1, 16, 4, 4, 8, 3, DTYPE_F32, DTYPE_F32, false},
     };
-    for (size_t i = 0; i < 2 * sizeof cases / sizeof *cases; i++) {
-        struct layer_case c = cases[i / 2];
-        bool norms = i % 2 == 1;
+    for (size_t i = 0; i < CHANGES * sizeof cases / sizeof *cases; i++) {
+        struct layer_case c = cases[i / CHANGES];
+        enum change change = (enum change)(i % CHANGES);
         if (c.type == DTYPE_Q8_0) /* cols are whole blocks */
             c.inner = (c.inner + 31) / 32 * 32;
         size_t n;
-        float *one = run_layer(1, &c, norms, &n);
+        float *one = run_layer(1, &c, change, &n);
         for (int cards = 2; cards <= MOST_CARDS; cards++) {
-            float *many = run_layer(cards, &c, norms, &n);
+            float *many = run_layer(cards, &c, change, &n);
             if (memcmp(one, many, n * sizeof *one))
-                fail_msg("case %zu: %d cards compute other bytes than one", i / 2, cards);
+                fail_msg("case %zu: %d cards compute other bytes than one", i / CHANGES, cards);
             free(many);
         }
         free(one);

@@ -424,6 +424,43 @@ static void test_refusals(void **state)
     world_close(&w);
 }
 
+/* The same greedy request with what bends logits and what does not, in one batch. */
+static void test_options_bend_their_own_row(void **state)
+{
+    (void)state;
+    enum { PLAIN, BIASED, UNTOLD, PENALISED, REQUESTS };
+    struct world w = world_open((struct engine_options){.max_sequences = REQUESTS}, 2);
+    struct heard *h[REQUESTS];
+    for (int i = 0; i < REQUESTS; i++) {
+        struct request *r = text_request(9, 5);
+        r->text.filter.temperature = 0;
+        r->text.logprobs = i != UNTOLD;
+        if (i == BIASED) {
+            r->text.bias = xcalloc(1, sizeof *r->text.bias);
+            r->text.bias[0] = (struct token_bias){299, -50}; /* of an id that is not chosen */
+            r->text.n_bias = 1;
+        }
+        if (i == PENALISED)
+            r->text.frequency_penalty = 100;
+        h[i] = submit(w.engine, r, NULL);
+    }
+    for (int i = 0; i < REQUESTS; i++) {
+        heard_wait(h[i]);
+        assert_int_equal(h[i]->n_ids, 24);
+    }
+    assert_same(h[PLAIN], h[BIASED]); /* log-probabilities are the model's own */
+    assert_memory_equal(h[PLAIN]->id, h[UNTOLD]->id, 24 * sizeof h[PLAIN]->id[0]);
+    for (int i = 0; i < 24; i++) {
+        assert_int_not_equal(h[PLAIN]->id[i], 299);
+        assert_true(h[PLAIN]->logprob[i] < 0 && h[UNTOLD]->logprob[i] == 0);
+        for (int k = 0; k < i; k++)
+            assert_int_not_equal(h[PENALISED]->id[i], h[PENALISED]->id[k]);
+    }
+    for (int i = 0; i < REQUESTS; i++)
+        heard_free(h[i]);
+    world_close(&w);
+}
+
 static void test_request_copy(void **state)
 {
     (void)state;
@@ -456,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_closing_ends_everything),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_refusals_of_codes),
+        cmocka_unit_test(test_options_bend_their_own_row),
         cmocka_unit_test(test_request_copy),
     };
     return cmocka_run_group_tests(tests, NULL, forget_alone);
