@@ -133,8 +133,8 @@ static void print_requests(const struct config *c, const struct cli_engine *e, c
         curl, headers, engine_picture_tokens(e->engine) ? "What can you do?" : "Hello");
     if (engine_picture_tokens(e->engine))
         printf("draw: %s/v1/images/generations %s "
-               "-d '{\"prompt\": \"a butterfly on a flower\", \"size\": \"512x512\", \"response_format\": "
-               "\"url\"}'\n",
+               "-d '{\"prompt\": \"a butterfly on a flower\", \"size\": \"512x512\", "
+               "\"response_format\": \"url\"}'\n",
                curl, headers);
     if (!path)
         printf("or open %s in a browser\n", address);

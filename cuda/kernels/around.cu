@@ -55,17 +55,6 @@ void launch_round_picture(cudaStream_t stream, uint16_t *to, enum dtype type, co
     start_round(stream, to, type, picture_rows_of(picture, shape), rows, shape.channels);
 }
 
-/* Four neighbours of a row of floats, of which 16 bytes may be stored at once or not. */
-static __device__ __forceinline__ void store_four(float *to, const float v[4], bool wide)
-{
-    if (wide) {
-        store_floats<4>(to, v);
-    } else {
-        for (int i = 0; i < 4; i++)
-            to[i] = v[i];
-    }
-}
-
 template <typename T>
 __global__ void __launch_bounds__(THREADS)
     widen_kernel(struct matrix_view out, const uint16_t *from, float scale, const float *bias, bool wide)
@@ -78,7 +67,7 @@ __global__ void __launch_bounds__(THREADS)
     float v[4] = {T::value(bits.x), T::value(bits.x >> 16), T::value(bits.y), T::value(bits.y >> 16)};
     for (int j = 0; j < 4; j++)
         v[j] = bias ? v[j] * scale + bias[column + j] : v[j] * scale;
-    store_four(out.data + (size_t)row * (size_t)out.stride + (size_t)column, v, wide);
+    store_four(row_of(out, row), v, column, out.cols, wide);
 }
 
 void launch_widen_rows(cudaStream_t stream, struct matrix_view out, const uint16_t *from, enum dtype type,

@@ -81,29 +81,39 @@ static __device__ __forceinline__ void store_i8(int8_t *to, float *scale, const 
         *scale = most < 1e-30f ? 0 : most / 127;
 }
 
-static __device__ __forceinline__ void store_bf16(uint16_t *to, const float *x, int n, bool wide)
+template <int N> static __device__ __forceinline__ void store_cached(float *to, const float x[N])
 {
-    float v[4];
-    for (int i = (int)threadIdx.x * 4; wide && i < n; i += 128) {
-        load_floats<4>(v, x + i);
+    store_floats<N>(to, x);
+}
+template <int N> static __device__ __forceinline__ void store_cached(uint16_t *to, const float x[N])
+{
+    if (N == 4) {
         uint2 words;
-        words.x = pack_bf16(v[0], v[1]);
-        words.y = pack_bf16(v[2], v[3]);
-        *(uint2 *)(to + i) = words;
+        words.x = pack_bf16(x[0], x[1 % N]);
+        words.y = pack_bf16(x[2 % N], x[3 % N]);
+        *(uint2 *)to = words;
+    } else {
+        to[0] = (uint16_t)pack_bf16(x[0], 0);
     }
-    for (int i = (int)threadIdx.x; !wide && i < n; i += 32)
-        to[i] = (uint16_t)pack_bf16(x[i], 0);
 }
 
-static __device__ __forceinline__ void store_f32(float *to, const float *x, int n, bool wide)
+/* N values at once. */
+template <int N, typename T> static __device__ __forceinline__ void store_pieces(T *to, const float *x, int n)
 {
-    float v[4];
-    for (int i = (int)threadIdx.x * 4; wide && i < n; i += 128) {
-        load_floats<4>(v, x + i);
-        store_floats<4>(to + i, v);
+    float v[N];
+    for (int i = (int)threadIdx.x * N; i < n; i += 32 * N) {
+        load_floats<N>(v, x + i);
+        store_cached<N>(to + i, v);
     }
-    for (int i = (int)threadIdx.x; !wide && i < n; i += 32)
-        to[i] = x[i];
+}
+
+template <typename T>
+static __device__ __forceinline__ void store_floating(T *to, const float *x, int n, bool wide)
+{
+    if (wide)
+        store_pieces<4>(to, x, n);
+    else
+        store_pieces<1>(to, x, n);
 }
 
 /* Keys or values and their scales, and at: the head's number there. */
@@ -114,14 +124,14 @@ static __device__ __forceinline__ void store_head(const struct write_rows &w, vo
     size_t first = at * (size_t)n;
     switch (w.kv.type) {
     case DTYPE_I8: store_i8((int8_t *)side + first, scale + at, x, n); break;
-    case DTYPE_BF16: store_bf16((uint16_t *)side + first, x, n, w.wide); break;
-    default: store_f32((float *)side + first, x, n, w.wide); break;
+    case DTYPE_BF16: store_floating((uint16_t *)side + first, x, n, w.wide); break;
+    default: store_floating((float *)side + first, x, n, w.wide); break;
     }
 }
 
 /* Queries' heads first, then keys', then values'. */
 template <typename Change>
-__global__ void __launch_bounds__(32 * WARPS, 12) write_kernel(struct write_rows w, Change change)
+__global__ void __launch_bounds__(32 * WARPS, 10) write_kernel(struct write_rows w, Change change)
 {
     int row = (int)blockIdx.x, n = w.kv.head_dim, queries = w.q.cols / n;
     int head = (int)(blockIdx.y * WARPS + threadIdx.y);

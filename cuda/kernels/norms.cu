@@ -11,7 +11,7 @@
  * neither overflow nor cancellation nor the number of rows shows. */
 #include "cuda/kernels/views.cuh"
 
-enum { THREADS = 256, CHUNK_ROWS = 64, GROUP = 4 };
+enum { THREADS = 256, CHUNK_ROWS = 64 };
 
 /* The rows that a norm reads and writes, a block each. A thread takes groups of four columns, with one load or
  * four: the order of sums is the same. */
@@ -21,71 +21,44 @@ struct norm_rows {
     bool wide;
 };
 
-/* Columns i.. of a row or vector; those behind its end are 0. */
-static __device__ __forceinline__ void load_group(float v[GROUP], const float *from, int i, int cols,
-                                                  bool wide)
-{
-    if (wide) {
-        load_floats<GROUP>(v, from + i);
-    } else {
-        UNROLL
-        for (int j = 0; j < GROUP; j++)
-            v[j] = i + j < cols ? from[i + j] : 0;
-    }
-}
-
-static __device__ __forceinline__ void store_group(float *to, const float v[GROUP], int i, int cols,
-                                                   bool wide)
-{
-    if (wide) {
-        store_floats<GROUP>(to + i, v);
-    } else {
-        UNROLL
-        for (int j = 0; j < GROUP; j++) {
-            if (i + j < cols)
-                to[i + j] = v[j];
-        }
-    }
-}
-
 /* Columns i.. of the block's row, the residual added; the thread will find them in x afterwards. */
-static __device__ __forceinline__ void load_input(float v[GROUP], const struct norm_rows &r, int i)
+static __device__ __forceinline__ void load_input(float v[4], const struct norm_rows &r, int i)
 {
-    float y[GROUP], scale[GROUP];
+    float y[4], scale[4];
     int cols = r.x.cols;
-    load_group(v, row_of(r.x, (int)blockIdx.x), i, cols, r.wide);
+    load_four(v, row_of(r.x, (int)blockIdx.x), i, cols, r.wide);
     if (r.y.cols == 0)
         return;
-    load_group(y, row_of(r.y, (int)blockIdx.x), i, cols, r.wide);
+    load_four(y, row_of(r.y, (int)blockIdx.x), i, cols, r.wide);
     if (r.scale)
-        load_group(scale, r.scale, i, cols, r.wide);
+        load_four(scale, r.scale, i, cols, r.wide);
     UNROLL
-    for (int j = 0; j < GROUP; j++)
+    for (int j = 0; j < 4; j++)
         v[j] += r.scale ? y[j] * scale[j] : y[j];
-    store_group(row_of(r.x, (int)blockIdx.x), v, i, cols, r.wide);
+    store_four(row_of(r.x, (int)blockIdx.x), v, i, cols, r.wide);
 }
 
 __global__ void __launch_bounds__(THREADS) rms_norm_kernel(struct norm_rows r, const float *weight, float eps)
 {
     SHARED_ARRAY(double, sums, THREADS / 32);
-    float v[GROUP], w[GROUP];
+    float v[4], w[4];
     int row = (int)blockIdx.x, cols = r.x.cols;
     double square = 0;
-    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+    for (int i = (int)threadIdx.x * 4; i < cols; i += THREADS * 4) {
         load_input(v, r, i);
         UNROLL
-        for (int j = 0; j < GROUP; j++)
+        for (int j = 0; j < 4; j++)
             square += (double)v[j] * v[j];
     }
     square = block_sum<THREADS>(square, sums);
     float scale = (float)(1 / sqrt(square / cols + eps));
-    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
-        load_group(v, row_of(r.x, row), i, cols, r.wide);
-        load_group(w, weight, i, cols, r.wide);
+    for (int i = (int)threadIdx.x * 4; i < cols; i += THREADS * 4) {
+        load_four(v, row_of(r.x, row), i, cols, r.wide);
+        load_four(w, weight, i, cols, r.wide);
         UNROLL
-        for (int j = 0; j < GROUP; j++)
+        for (int j = 0; j < 4; j++)
             v[j] = v[j] * scale * w[j];
-        store_group(row_of(r.out, row), v, i, cols, r.wide);
+        store_four(row_of(r.out, row), v, i, cols, r.wide);
     }
 }
 
@@ -93,33 +66,33 @@ __global__ void __launch_bounds__(THREADS)
     layer_norm_kernel(struct norm_rows r, const float *weight, const float *bias, float eps)
 {
     SHARED_ARRAY(double, sums, THREADS / 32);
-    float v[GROUP], w[GROUP], b[GROUP];
+    float v[4], w[4], b[4];
     int row = (int)blockIdx.x, cols = r.x.cols;
     double sum = 0, square = 0;
-    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
+    for (int i = (int)threadIdx.x * 4; i < cols; i += THREADS * 4) {
         load_input(v, r, i);
         UNROLL
-        for (int j = 0; j < GROUP; j++)
+        for (int j = 0; j < 4; j++)
             sum += v[j];
     }
     double mean = block_sum<THREADS>(sum, sums) / cols;
     float centre = (float)mean;
-    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
-        load_group(v, row_of(r.x, row), i, cols, r.wide);
+    for (int i = (int)threadIdx.x * 4; i < cols; i += THREADS * 4) {
+        load_four(v, row_of(r.x, row), i, cols, r.wide);
         UNROLL
-        for (int j = 0; j < GROUP; j++)
+        for (int j = 0; j < 4; j++)
             square += i + j < cols ? (v[j] - mean) * (v[j] - mean) : 0;
     }
     square = block_sum<THREADS>(square, sums);
     float scale = (float)(1 / sqrt(square / cols + eps));
-    for (int i = (int)threadIdx.x * GROUP; i < cols; i += THREADS * GROUP) {
-        load_group(v, row_of(r.x, row), i, cols, r.wide);
-        load_group(w, weight, i, cols, r.wide);
-        load_group(b, bias, i, cols, r.wide);
+    for (int i = (int)threadIdx.x * 4; i < cols; i += THREADS * 4) {
+        load_four(v, row_of(r.x, row), i, cols, r.wide);
+        load_four(w, weight, i, cols, r.wide);
+        load_four(b, bias, i, cols, r.wide);
         UNROLL
-        for (int j = 0; j < GROUP; j++)
+        for (int j = 0; j < 4; j++)
             v[j] = fmaf((v[j] - centre) * scale, w[j], b[j]);
-        store_group(row_of(r.out, row), v, i, cols, r.wide);
+        store_four(row_of(r.out, row), v, i, cols, r.wide);
     }
 }
 
