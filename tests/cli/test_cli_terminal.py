@@ -18,6 +18,7 @@ class Terminal:
         self.out = b""
         self.pid, self.fd = pty.fork()
         if self.pid == 0:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # as in a terminal; what runs the tests may ignore it
             os.chdir(vargpt.folder)
             os.execve(vargpt.binary, ["vargpt", *map(str, args)], clean_environment(**{"TERM": "xterm-256color", **env}))
 
